@@ -1,0 +1,11 @@
+"""Replaceable convolutions for Ultralytics YOLO.
+
+Importing it is enough for plain `from ultralytics import YOLO` to understand our model YAMLs and checkpoints.
+"""
+
+from akyolo import ops  # noqa: F401  registers the operators
+from akyolo.registry import register
+from akyolo.upstream.model import YOLO
+
+__version__ = "0.1.0"
+__all__ = ["YOLO", "register"]

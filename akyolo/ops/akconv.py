@@ -1,0 +1,169 @@
+"""AKConv: a convolution with any number of taps at any initial shape, moved by learned offsets.
+
+Paper: X. Zhang et al., "AKConv: Convolutional Kernel with Arbitrary Sampled Shapes and Arbitrary Number of
+Parameters", arXiv 2311.11587; published later as LDConv (linear deformable convolution), its second name here.
+
+    y[b, :, i, j] = SiLU(BN(sum over n of W[n] x(p[n]))),    p[n] = (i*s, j*s) + shape[n] + offset[n](x)
+
+Deviations of the released code: pixels beyond the border are zeros here (`padding_mode="official"` restores its
+doubled border weights); its learning rate of 0.1 for the offsets had no effect, and is the training argument
+`offset_lr` here.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from akyolo.errors import RowError, did_you_mean
+from akyolo.registry import register
+from akyolo.sampling import PADDING_MODES, OffsetConv, Point, initial_shape, kernel_positions, sample
+from akyolo.upstream_blocks import Conv
+
+RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn."}
+
+
+def akconv(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    shape: Sequence[Point],
+    stride: int = 1,
+    padding_mode: str = "zeros",
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Sample `x` at shape + offset and mix the taps (arXiv 2311.11587, section 3.3).
+
+    Args:
+        x: (B, C, H, W), floating point.
+        offset: (B, 2N, h, w) with h = ceil(H/stride): N rows (y) then N columns (x), in pixels of x.
+        weight: (O, C, N, 1), the column convolution's weight.
+        shape: N initial points (y, x) in pixels.
+        stride: pixels of x between neighbouring outputs.
+        padding_mode: `zeros`, `border` or `official`, see `akyolo.sampling.sample`.
+        bias: (O,) or None.
+
+    Returns:
+        (B, O, h, w) in the memory format of x.
+
+    Raises:
+        RowError: unknown padding_mode.
+    """
+    taps = sample(x, kernel_positions(offset, shape, stride), padding_mode)
+    mixed = mix(taps, weight, bias)
+    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return mixed.contiguous(memory_format=torch.channels_last) if channels_last else mixed.contiguous()
+
+
+def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The column convolution, (N, 1) over taps stacked along rows, as its equal: a 1x1 over all N*C values.
+
+    Args:
+        taps: (B, C, N, h, w).
+        weight: (O, C, N, 1).
+        bias: (O,) or None.
+
+    Returns:
+        (B, O, h, w).
+    """
+    if taps.stride(1) == 1:  # channels lie side by side: rows of a table, nothing is copied
+        rows = rearrange(taps, "b c n h w -> b h w (n c)")
+        return rearrange(F.linear(rows, rearrange(weight, "o c n 1 -> o (n c)"), bias), "b h w o -> b o h w")
+    columns = rearrange(taps, "b c n h w -> b (c n) (h w)")
+    mixed = torch.matmul(rearrange(weight, "o c n 1 -> o (c n)"), columns)
+    mixed = mixed if bias is None else mixed + bias[:, None]
+    return rearrange(mixed, "b o (h w) -> b o h w", h=taps.shape[3])
+
+
+def _check(stride: Any, offset: Any, padding_mode: Any, act: Any) -> None:
+    """Refuse what no kernel can have, before anything is built."""
+    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+        raise RowError(f"stride={stride!r} must be a whole number of at least 1")
+    if not isinstance(offset, bool):
+        raise RowError(f"offset={offset!r} must be true or false")
+    if padding_mode not in PADDING_MODES:
+        raise RowError(f"unknown padding_mode {padding_mode!r}", remedy=did_you_mean(str(padding_mode), PADDING_MODES))
+    if not isinstance(act, bool | nn.Module):
+        raise RowError(f"act={act!r} must be true or false")
+
+
+@register("LDConv")
+@register()
+class AKConv(Conv):
+    """Kernel of N taps at any initial shape, moved by learned offsets; parameters grow linearly in N.
+
+    Parameters: c1*c2*N + 2*c2 (BN) + (9*c1 + 1)*2N (offsets).
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        num_param: number of taps N, at least 1.
+        stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
+        shape: initial taps: Algorithm 1 when left out, a released shape `a`..`e` (N=5), or N points [y, x] in pixels.
+        offset: learn offsets; without them the kernel keeps its initial shape (section 3.3).
+        padding_mode: `zeros`, `border` or `official`.
+        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+
+    Raises:
+        RowError: an argument that no kernel can have.
+    """
+
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        num_param: int,
+        stride: int = 1,
+        shape: str | Sequence[Sequence[float]] | None = None,
+        offset: bool = True,
+        padding_mode: str = "zeros",
+        act: bool | nn.Module = True,
+    ) -> None:
+        taps = initial_shape(num_param, shape)
+        _check(stride, offset, padding_mode, act)
+        super().__init__(c1, c2, (num_param, 1), (num_param, 1), p=0, act=act)
+        self.shape = taps
+        self.stride, self.padding_mode = stride, padding_mode
+        self.offset_conv = OffsetConv(c1, 2 * num_param, stride) if offset else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride)), in the memory format of x."""
+        return self.act(self.bn(self.forward_column(x)))
+
+    def forward_fuse(self, x: Tensor) -> Tensor:
+        """The same after upstream's `fuse()` has folded the BN into the column convolution."""
+        return self.act(self.forward_column(x))
+
+    def forward_column(self, x: Tensor) -> Tensor:
+        """The column convolution alone, before BN and activation."""
+        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
+        return akconv(x, offset, self.conv.weight, self.shape, self.stride, self.padding_mode, self.conv.bias)
+
+    def _still(self, x: Tensor) -> Tensor:
+        h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])
+        return x.new_zeros(x.shape[0], 2 * len(self.shape), h, w)
+
+    def offset_parameters(self) -> Iterator[nn.Parameter]:
+        """What the training argument `offset_lr` scales."""
+        return iter(()) if self.offset_conv is None else self.offset_conv.parameters()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Also read what the released AKConv and LDConv wrote."""
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            name = key.removeprefix(prefix)
+            for released, ours in RELEASED_NAMES.items():
+                if name.startswith(released):
+                    state_dict[prefix + ours + name.removeprefix(released)] = state_dict.pop(key)
+        self._check_released_shape(state_dict.pop(prefix + "p_n", None), error_msgs=args[-1])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_released_shape(self, p_n: Tensor | None, error_msgs: list[str]) -> None:
+        """LDConv stores its initial shape, (1, 2N, 1, 1), rows then columns: weights for another one do not fit."""
+        if p_n is None:
+            return
+        taps = rearrange(p_n, "1 (yx n) 1 1 -> n yx", yx=2)
+        if not torch.equal(taps.double(), torch.tensor(self.shape, dtype=torch.float64)):
+            error_msgs.append(f"the weights were trained for the initial shape {taps.tolist()}, not {self.shape}")

@@ -1,0 +1,18 @@
+"""The convolution that says by how much taps move."""
+
+from torch import nn
+
+
+class OffsetConv(nn.Conv2d):
+    """A 3x3 convolution with bias whose weight starts, and restarts, at zero: at first all positions move alike.
+
+    Its outputs, (B, c2, ceil(H/stride), ceil(W/stride)), are pixels of the input.
+    """
+
+    def __init__(self, c1: int, c2: int, stride: int = 1) -> None:
+        super().__init__(c1, c2, 3, stride, 1)
+
+    def reset_parameters(self) -> None:
+        """Upstream calls this on every layer for `pretrained=False`, after the operator is built."""
+        super().reset_parameters()
+        nn.init.zeros_(self.weight)

@@ -1,0 +1,85 @@
+"""Where a kernel's taps stand. Points are (y, x) in pixels of the input map, pixel centres at integers."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from akyolo.errors import RowError, did_you_mean
+
+Point = tuple[float, float]
+Shape = str | Sequence[Sequence[float]]
+
+# The five initial shapes of size 5 that AKConv's authors released (arXiv 2311.11587, Fig. 4).
+NAMED_SHAPES: dict[str, tuple[Point, ...]] = {
+    "a": ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2)),
+    "b": ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2)),
+    "c": ((0, 0), (0, 1), (0, 2), (0, 3), (1, 2)),
+    "d": ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4)),
+    "e": ((0, 0), (1, 1), (1, 2), (1, 3), (2, 0)),
+}
+
+
+def algorithm1(num_param: int) -> tuple[Point, ...]:
+    """Initial coordinates of `num_param` taps: rows of round(sqrt(N)), the last one shorter (AKConv, Algorithm 1)."""
+    base = round(math.sqrt(num_param))
+    return tuple((float(n // base), float(n % base)) for n in range(num_param))
+
+
+def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ...]:
+    """The initial taps of a kernel, one (y, x) per tap, relative to the output position times the stride.
+
+    Args:
+        num_param: the number of taps N, at least 1.
+        shape: None for Algorithm 1, the name of a released shape, or N points (y, x), floats allowed.
+
+    Raises:
+        RowError: N is no positive integer, the name is unknown, or the points are not N pairs of finite numbers.
+    """
+    if isinstance(num_param, bool) or not isinstance(num_param, int) or num_param < 1:
+        raise RowError(f"num_param={num_param!r} must be a whole number of at least 1")
+    if shape is None:
+        return algorithm1(num_param)
+    points = _named(shape) if isinstance(shape, str) else _listed(shape)
+    if len(points) != num_param:
+        raise RowError(f"shape has {len(points)} points, but num_param={num_param}", remedy="give one point per tap")
+    return points
+
+
+def _named(name: str) -> tuple[Point, ...]:
+    if name not in NAMED_SHAPES:
+        raise RowError(f"unknown shape {name!r}", remedy=did_you_mean(name, NAMED_SHAPES))
+    return NAMED_SHAPES[name]
+
+
+def _listed(points: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+    try:
+        pairs = tuple((float(y), float(x)) for y, x in points)
+    except (TypeError, ValueError):
+        raise RowError(f"shape={points!r} is no list of points", remedy="write [[y, x], ...] in pixels") from None
+    if not all(math.isfinite(v) for pair in pairs for v in pair):
+        raise RowError(f"shape={points!r} holds a coordinate that is not finite")
+    return pairs
+
+
+def kernel_positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
+    """Absolute tap positions: (i*s, j*s) + shape[n] + offset[n] (AKConv, eq. 1 and section 3.2).
+
+    Args:
+        offset: (B, 2N, h, w), N rows (y) then N columns (x), in pixels.
+        shape: N points (y, x).
+        stride: pixels of the input between neighbouring outputs.
+
+    Returns:
+        (B, N, h, w, 2) in pixels (y, x), in at least float32: half precision cannot hold a coordinate above 256.
+    """
+    dtype = torch.promote_types(offset.dtype, torch.float32)
+    h, w = offset.shape[-2:]
+    rows, columns = (torch.arange(length, device=offset.device, dtype=dtype) * stride for length in (h, w))
+    taps = torch.tensor(list(shape), device=offset.device, dtype=dtype)
+    base_y = rows[None, :, None] + taps[:, 0, None, None]
+    base_x = columns[None, None, :] + taps[:, 1, None, None]
+    y, x = rearrange(offset.to(dtype), "b (yx n) h w -> yx b n h w", yx=2).unbind(0)
+    return torch.stack((y + base_y, x + base_x), dim=-1)

@@ -1,0 +1,21 @@
+"""The upstream classes that operators, blocks and heads build on; everything else of upstream stays in upstream/.
+
+It is also the first to import Ultralytics, which on a new machine greets with three lines on stdout: not before
+`--json`, and not before an error message.
+"""
+
+import logging
+
+
+def _no_greeting(record: logging.LogRecord) -> bool:
+    return "Creating new Ultralytics Settings" not in record.getMessage()
+
+
+_logger = logging.getLogger("ultralytics")
+_logger.addFilter(_no_greeting)
+try:
+    from ultralytics.nn.modules import Conv
+finally:
+    _logger.removeFilter(_no_greeting)
+
+__all__ = ["Conv"]

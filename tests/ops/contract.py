@@ -1,0 +1,133 @@
+"""What every operator must hold. A test file subclasses `OperatorContract` and says which module, which arguments."""
+
+import copy
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from akyolo.upstream_blocks import Conv
+
+
+def shake(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give every parameter and BN statistic a random value, so that nothing holds by being zero or one."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.dtype)
+            with torch.no_grad():
+                value.copy_(noise.abs() + 0.5 if "var" in name else noise * 0.3)
+    return module
+
+
+class OperatorContract:
+    """Set `operator` and `cases` (keyword arguments beyond c1, c2); `stride` in a case divides the map."""
+
+    operator: type[nn.Module]
+    cases: list[dict[str, Any]]
+
+    def make(self, case: dict[str, Any], c1: int = 3, c2: int = 7) -> nn.Module:
+        torch.manual_seed(0)
+        return shake(self.operator(c1, c2, **case))
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "case" in metafunc.fixturenames:
+            metafunc.parametrize("case", self.cases, ids=str)
+
+    def test_shape_and_stride_law(self, case):
+        stride = case.get("stride", 1)
+        for h, w in ((9, 14), (16, 5), (1, 11)):
+            out = self.make(case)(torch.randn(2, 3, h, w))
+            assert out.shape == (2, 7, -(-h // stride), -(-w // stride))
+
+    def test_batch_0(self, case):
+        out = self.make(case).eval()(torch.zeros(0, 3, 8, 9))
+        assert out.shape[:2] == (0, 7)
+
+    @pytest.mark.parametrize("batch", [1, 2])
+    def test_memory_formats_agree_in_values_and_gradients(self, case, batch):
+        """Batch 1 too: BatchNorm's backward is wrong there for some layouts that look channels_last."""
+        results = []
+        for memory_format in (torch.contiguous_format, torch.channels_last):
+            op = self.make(case).double().train()
+            x = torch.randn(batch, 3, 9, 14, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+            x = x.to(memory_format=memory_format).requires_grad_()
+            out = op(x)
+            assert out.is_contiguous(memory_format=memory_format)
+            weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+            (out * weight).sum().backward()
+            results.append([out, x.grad, *(p.grad for p in op.parameters())])
+        for contiguous, channels_last in zip(*results, strict=True):
+            assert torch.allclose(contiguous, channels_last, atol=1e-9)
+
+    def test_gradcheck(self, case):
+        op = self.make(case, c1=2, c2=3).double().eval()
+        x = torch.randn(2, 2, 4, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+        inputs = (x.requires_grad_(), *op.parameters())
+        assert torch.autograd.gradcheck(lambda x, *_: op(x), inputs, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("how", ["autocast bfloat16", "autocast float16", "half", "bfloat16"])
+    def test_half_precision_on_wide_maps_errs_at_most_3x_a_plain_convolution(self, case, how):
+        def error(op: nn.Module) -> float:
+            x = torch.randn(1, 16, 8, 200, generator=torch.Generator().manual_seed(4))
+            with torch.no_grad():
+                exact = op.double()(x.double())
+                op = op.float()
+                if how.startswith("autocast"):
+                    with torch.autocast("cpu", getattr(torch, how.split()[1])):
+                        rough = op(x)
+                else:
+                    dtype = {"half": torch.float16}.get(how, torch.bfloat16)
+                    rough = op.to(dtype)(x.to(dtype))
+            return float((rough.double() - exact).norm() / exact.norm())
+
+        ours = self.smooth(self.operator(16, 8, **case).eval())
+        plain = self.smooth(Conv(16, 8, 3).eval())
+        assert error(ours) <= 3 * error(plain)
+
+    def smooth(self, op: nn.Module) -> nn.Module:
+        """Realistic magnitudes for a comparison of precisions: BN as built, weights as initialised."""
+        torch.manual_seed(5)
+        for module in op.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+        return op
+
+    def test_pickle_deepcopy_and_state_dict_restore_it(self, case):
+        op = self.make(case).eval()
+        x = torch.randn(2, 3, 9, 14)
+        other = shake(self.operator(3, 7, **case), seed=9).eval()
+        other.load_state_dict(op.state_dict())
+        for again in (pickle.loads(pickle.dumps(op)), copy.deepcopy(op), other):
+            assert torch.equal(again(x), op(x))
+
+    def test_weights_only_load_restores_the_module(self, case):
+        op = self.make(case).eval()
+        file = io.BytesIO()
+        torch.save(op, file)
+        file.seek(0)
+        x = torch.randn(2, 3, 9, 14)
+        import akyolo.upstream  # noqa: F401  its import allows our classes
+
+        with torch.serialization.safe_globals(plain_layers(op)):
+            assert torch.equal(torch.load(file, weights_only=True)(x), op(x))
+
+    def test_traces_and_scripts_with_another_size(self, case):
+        op = self.make(case).eval()
+        with torch.no_grad():
+            traced = torch.jit.trace(op, torch.randn(2, 3, 9, 14))
+            for x in (torch.randn(2, 3, 9, 14), torch.randn(1, 3, 12, 8)):
+                assert torch.allclose(traced(x), op(x), atol=1e-4)
+
+    def test_a_non_finite_input_reaches_the_output(self, case):
+        x = torch.randn(1, 3, 9, 14)
+        x[0, 1, 4, 5] = float("nan")
+        assert self.make(case).eval()(x).isnan().any()
+
+
+def plain_layers(op: nn.Module) -> list[type]:
+    """The torch and upstream classes inside `op`, which a checkpoint loader of upstream allows by itself."""
+    return [*{type(m) for m in op.modules() if not type(m).__module__.startswith("akyolo")}, set, Conv]

@@ -1,0 +1,24 @@
+"""The registry refuses duplicates and helps with names."""
+
+import pytest
+from torch import nn
+
+from akyolo.errors import RowError
+from akyolo.registry import operator, operators, register
+
+
+def test_a_name_belongs_to_one_module():
+    with pytest.raises(ValueError, match="'AKConv' is already registered"):
+        register("AKConv")(nn.Identity)
+    assert operator("AKConv").module is not nn.Identity
+
+
+def test_registering_the_same_module_again_changes_nothing():
+    before = list(operators())
+    register("AKConv")(operator("AKConv").module)
+    assert list(operators()) == before
+
+
+def test_an_unknown_name_names_the_closest():
+    with pytest.raises(RowError, match="did you mean 'AKConv'"):
+        operator("AkConv")
