@@ -1,0 +1,5 @@
+"""`python -m akyolo.cli`, which is what torchrun wants."""
+
+from akyolo.cli import main
+
+main()

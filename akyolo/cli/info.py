@@ -1,0 +1,74 @@
+"""`akyolo info MODEL`: its layers, parameters and arithmetic."""
+
+import argparse
+import copy
+import json
+from typing import Any
+
+from torch import nn
+
+SUMMARY = "layers, parameters and GFLOPs of a model"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """MODEL, --imgsz, --json."""
+    parser.add_argument("model", help="a model YAML or weights")
+    parser.add_argument("--imgsz", type=int, default=640, help="pixels of a square image (default 640)")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what `describe` finds, as a table or as JSON.
+
+    Raises:
+        AkyoloError: a model that cannot be built or read.
+    """
+    from akyolo.upstream.logs import logs_on_stderr
+
+    with logs_on_stderr():
+        facts = describe(options.model, options.imgsz)
+    if options.json:
+        print(json.dumps(facts))
+        return
+    for layer in facts["layers"]:
+        print("{i:>3} {from_!s:>14} {n:>2} {params:>10,}  {module:<14} {args}".format(from_=layer["from"], **layer))
+    for state in ("unfused", "fused"):
+        print(f"{state:>8}: {facts['params'][state]:,} parameters, {facts['gflops'][state]:.2f} GFLOPs")
+
+
+def describe(name: str, imgsz: int) -> dict[str, Any]:
+    """{model, nc, imgsz, params and gflops {unfused, fused}, layers [{i, from, n, module, params, args}]}.
+
+    Params count all parameters; gflops are 1e9 operations for one image of imgsz x imgsz, two per multiply-add.
+    """
+    from akyolo import YOLO
+    from akyolo.metrics.cost import cost
+
+    model = YOLO(name).model
+    costs = {
+        "unfused": cost(model, imgsz, imgsz, model.yaml.get("channels", 3)),
+        "fused": cost(copy.deepcopy(model).fuse(verbose=False), imgsz, imgsz, model.yaml.get("channels", 3)),
+    }
+    return {
+        "model": name,
+        "nc": model.yaml["nc"],
+        "imgsz": imgsz,
+        "params": {state: c.params for state, c in costs.items()},
+        "gflops": {state: c.gflops for state, c in costs.items()},
+        "layers": [
+            _layer(module, row)
+            for module, row in zip(model.model, model.yaml["backbone"] + model.yaml["head"], strict=True)
+        ],
+    }
+
+
+def _layer(module: Any, row: list[Any]) -> dict[str, Any]:
+    """One row, as the YAML writes it, with what was built of it."""
+    return {
+        "i": module.i,
+        "from": module.f,
+        "n": len(module) if isinstance(module, nn.Sequential) else row[1],
+        "module": row[2],
+        "params": module.np,
+        "args": row[3],
+    }

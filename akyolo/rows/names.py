@@ -1,0 +1,45 @@
+"""Which file a model name means, and which scale."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from akyolo.errors import RowError
+
+SCALES = "nslmx"
+_SCALED = re.compile(rf"^(?P<family>.*?yolov?\d+)(?P<scale>[{SCALES}])(?P<rest>.*)$")
+
+
+def find_model_yaml(name: str, packaged: Path) -> tuple[Path | None, str]:
+    """Find a model YAML: the path as given, else the same name with any scale letter beside it, else in `packaged`.
+
+    Args:
+        name: what the user wrote, e.g. `cfg/yolov8s-akconv5.yaml`.
+        packaged: the `cfg` folder that came with akyolo.
+
+    Returns:
+        The file (None when there is none) and the scale letter in the name ("" when there is none).
+
+    Raises:
+        RowError: several files hold scales of that name; they are listed.
+    """
+    path = Path(name)
+    match = _SCALED.match(path.stem)
+    scale = match["scale"] if match else ""
+    if path.is_file():
+        return path, scale
+    for folder in (path.parent, packaged):
+        hits = _named_alike(path, match, folder)
+        if len(hits) > 1:
+            raise RowError(f"{name} may mean {', '.join(map(str, hits))}", remedy="name one of them")
+        if hits:
+            return hits[0], scale
+    return None, scale
+
+
+def _named_alike(path: Path, match: re.Match[str] | None, folder: Path) -> Sequence[Path]:
+    exact = folder / path.name
+    if exact.is_file() or not match:
+        return [exact] if exact.is_file() else []
+    stems = [f"{match['family']}{letter}{match['rest']}" for letter in ("", *SCALES)]
+    return [file for stem in stems if (file := folder / f"{stem}{path.suffix}").is_file()]

@@ -1,0 +1,29 @@
+"""What `lower` remembers of our rows for `fill`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from akyolo.errors import RowError
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One row of ours: its index in the model, its operator, and what its module is called with after (c1, c2)."""
+
+    index: int
+    operator: str
+    args: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    where: str
+
+    def error(self, error: RowError) -> RowError:
+        """The same error, naming the file and the row."""
+        return RowError(error.what, where=self.where, remedy=error.remedy)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of a model YAML that are ours."""
+
+    rows: tuple[PlannedRow, ...]

@@ -1,0 +1,58 @@
+"""Read a model YAML by the name a user writes."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ultralytics.nn.tasks import yaml_model_load
+from ultralytics.utils.checks import check_yaml
+
+from akyolo.errors import RowError, did_you_mean
+from akyolo.packaged import packaged
+from akyolo.rows import find_model_yaml
+
+
+def read_model_yaml(name: str | Path) -> dict[str, Any]:
+    """The mapping that upstream's models are built from, with `yaml_file` and `scale`.
+
+    Looks for the path as given, then for another scale of it beside it and in the packaged `cfg`, then among the
+    model YAMLs of Ultralytics.
+
+    Raises:
+        RowError: there is no such file, it is no YAML mapping, or it has no such scale.
+    """
+    file, scale = find_model_yaml(str(name), packaged("cfg"))
+    if file is None:
+        return _upstream_yaml(name)
+    cfg = _mapping(file)
+    scales = cfg.get("scales")
+    if scale and isinstance(scales, dict) and scale not in scales:
+        raise RowError(f"no scale {scale!r}", where=str(file), remedy=f"its scales are {', '.join(scales)}")
+    return {**cfg, "scale": scale, "yaml_file": str(name)}
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        cfg = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}, line {mark.line + 1}" if mark else str(file)
+        raise RowError(f"no valid YAML: {getattr(error, 'problem', None) or error}", where=where) from None
+    if not isinstance(cfg, dict):
+        raise RowError("a model YAML is a mapping with backbone: and head:", where=str(file))
+    return cfg
+
+
+def _upstream_yaml(name: str | Path) -> dict[str, Any]:
+    try:
+        return yaml_model_load(name)
+    except FileNotFoundError:
+        ours = [path.name for path in packaged("cfg").glob("*.yaml")]
+        known = [*ours, *(str(path) for path in Path(name).parent.glob("*.yaml")), *upstream_names()]
+        raise RowError(f"there is no model file {str(name)!r}", remedy=did_you_mean(str(name), known)) from None
+
+
+def upstream_names() -> list[str]:
+    """The model YAMLs that Ultralytics ships."""
+    folder = Path(check_yaml("yolov8.yaml")).parents[1]
+    return [path.name for path in folder.rglob("*.yaml")]

@@ -1,0 +1,44 @@
+"""The training argument `offset_lr`: a learning rate of their own for parameters that move taps.
+
+Upstream's groups stay where they are and keep their tags; ours come after them, in a fixed order, so that a resumed
+optimizer state finds the same layout.
+"""
+
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from akyolo.errors import ConfigError
+
+
+def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: float) -> None:
+    """Give the parameters that any module's `offset_parameters()` yields groups with `multiplier` times the rate.
+
+    Each new group has every setting of the group that its parameters leave, and remembers its number.
+
+    Raises:
+        ConfigError: nothing in the model moves taps.
+    """
+    if multiplier == 1:
+        return
+    sources: list[Any] = [module for module in model.modules() if hasattr(module, "offset_parameters")]
+    movers = {id(parameter) for module in sources for parameter in module.offset_parameters()}
+    if not movers:
+        raise ConfigError(f"'offset_lr={multiplier}' has no effect: no layer of this model moves its taps")
+    for number, group in enumerate(list(optimizer.param_groups)):
+        moved = [parameter for parameter in group["params"] if id(parameter) in movers]
+        if moved:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in movers]
+            optimizer.add_param_group({**group, "params": moved, "lr": multiplier * group["lr"], "split_from": number})
+
+
+def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> None:
+    """Set our groups to `multiplier` times the rate that the groups they were split from have right now.
+
+    During warm-up upstream lets the rate of every group tagged `bias` fall from `warmup_bias_lr`, whatever rate the
+    group was made with: what it wrote there is not scaled.
+    """
+    for group in groups:
+        if "split_from" in group:
+            group["lr"] = multiplier * groups[group["split_from"]]["lr"]

@@ -1,0 +1,86 @@
+"""Upstream's trainers, one subclass each, importable so that workers of a multi-process launch find them."""
+
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from ultralytics.cfg import cfg2dict
+from ultralytics.models import yolo
+from ultralytics.utils import DEFAULT_CFG
+from ultralytics.utils.torch_utils import unwrap_model
+
+from akyolo.upstream.checkpoint import reset_what_did_not_transfer
+from akyolo.upstream.distributed import InProcesses
+from akyolo.upstream.model_yaml import read_model_yaml
+from akyolo.upstream.optimizer import follow_upstream_rates, split_offset_groups
+from akyolo.upstream.settings import check_hyperparameters
+
+
+class AkyoloTrainer(InProcesses):
+    """What our trainers do beyond upstream's."""
+
+    understands_akyolo = True  # our training arguments have an effect
+
+    def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
+        check_hyperparameters({**cfg2dict(cfg), **cfg2dict(overrides or {})})
+        super().__init__(cfg, overrides, _callbacks)
+
+    def get_model(self, cfg: Any = None, weights: nn.Module | None = None, verbose: bool = True) -> nn.Module:
+        """Build from a name as users write it; say which rows the weights did not reach."""
+        model = super().get_model(read_model_yaml(cfg) if isinstance(cfg, str) else cfg, weights, verbose)
+        if weights is not None:
+            reset_what_did_not_transfer(model, weights)
+        return model
+
+    def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:
+        """Upstream's groups, and groups of their own for what `offset_lr` scales."""
+        optimizer = super().build_optimizer(model, *args, **kwargs)
+        split_offset_groups(optimizer, unwrap_model(model), self.args.offset_lr)
+        return optimizer
+
+    def optimizer_step(self) -> None:
+        """As upstream, at the rates that are right for our groups."""
+        follow_upstream_rates(self.optimizer.param_groups, self.args.offset_lr)
+        super().optimizer_step()
+
+
+class DetectionTrainer(AkyoloTrainer, yolo.detect.DetectionTrainer):
+    """Detection."""
+
+
+class SegmentationTrainer(AkyoloTrainer, yolo.segment.SegmentationTrainer):
+    """Instance segmentation."""
+
+
+class PoseTrainer(AkyoloTrainer, yolo.pose.PoseTrainer):
+    """Pose estimation."""
+
+
+class OBBTrainer(AkyoloTrainer, yolo.obb.OBBTrainer):
+    """Oriented boxes."""
+
+
+class ClassificationTrainer(AkyoloTrainer, yolo.classify.ClassificationTrainer):
+    """Image classification."""
+
+
+class SemanticSegmentationTrainer(AkyoloTrainer, yolo.semantic.SemanticSegmentationTrainer):
+    """Semantic segmentation."""
+
+
+class DepthTrainer(AkyoloTrainer, yolo.depth.DepthTrainer):
+    """Depth estimation."""
+
+
+TRAINERS: dict[type, type] = {
+    ours.__bases__[1]: ours
+    for ours in (
+        DetectionTrainer,
+        SegmentationTrainer,
+        PoseTrainer,
+        OBBTrainer,
+        ClassificationTrainer,
+        SemanticSegmentationTrainer,
+        DepthTrainer,
+    )
+}

@@ -1,0 +1,184 @@
+"""Our rows through upstream's own parser, for every YAML that upstream ships."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import ultralytics
+from torch import nn
+from ultralytics.nn import tasks
+from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
+
+import akyolo
+from akyolo.errors import RowError
+from akyolo.ops.akconv import AKConv
+from akyolo.upstream import parser, settings
+from akyolo.upstream.model_yaml import read_model_yaml
+
+MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ROOT / "cfg" / "yolov8n-akconv5.yaml"
+CLASSES = {
+    "detect": tasks.DetectionModel,
+    "segment": tasks.SegmentationModel,
+    "pose": tasks.PoseModel,
+    "obb": tasks.OBBModel,
+    "classify": tasks.ClassificationModel,
+    "semantic": tasks.SemanticSegmentationModel,
+}
+YAMLS = [
+    path
+    for folder in ("v5", "v8", "v9", "v10", "11", "12", "26")
+    for path in sorted((MODELS / folder).glob("*.yaml"))
+    if not any(word in path.stem for word in ("world", "yoloe", "rtdetr", "depth"))
+]
+
+
+def swapped(cfg):
+    """AKConv in place of the stride-2 Conv rows; None where there are none."""
+    cfg, changed = copy.deepcopy(cfg), 0
+    for row in cfg["backbone"] + cfg["head"]:
+        if row[2] == "Conv" and row[3][2:3] == [2]:
+            row[2:] = ["AKConv", [row[3][0], 5, 2]]
+            changed += 1
+    return cfg if changed else None
+
+
+def build(cfg, scale):
+    task = tasks.guess_model_task(cfg)
+    return CLASSES[task](cfg={**copy.deepcopy(cfg), "scale": scale}, ch=3, verbose=False)
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
+def test_every_upstream_yaml_builds_unchanged_and_swapped(path):
+    cfg = YAML.load(path)
+    for row in cfg["backbone"]:
+        if row[2] == "TorchVision":
+            row[3][2] = None  # no download of its weights
+    for scale in [s for s in ("n", "x") if s in cfg.get("scales", {})] or [""]:
+        plain = build(cfg, scale)
+        assert not any(isinstance(m, AKConv) for m in plain.modules())
+        ours = swapped(cfg)
+        if ours is None:
+            continue
+        model = build(ours, scale)
+        rows = [i for i, row in enumerate(ours["backbone"] + ours["head"]) if row[2] == "AKConv"]
+        for i, (a, b) in enumerate(zip(plain.model, model.model, strict=True)):
+            assert (a.i, a.f) == (b.i, b.f)
+            if i in rows:
+                assert isinstance(b, AKConv) and (b.conv.in_channels, b.conv.out_channels) == (
+                    a.conv.in_channels,
+                    a.conv.out_channels,
+                )
+                assert b.type == "akyolo.ops.akconv.AKConv" and b.np == sum(p.numel() for p in b.parameters())
+            else:
+                assert type(a) is type(b) and a.np == b.np
+        assert torch.equal(plain.stride, model.stride) and plain.save == model.save
+
+
+def test_all_six_tasks_are_among_them():
+    assert {tasks.guess_model_task(YAML.load(path)) for path in YAMLS} == set(CLASSES)
+
+
+def test_plain_ultralytics_understands_our_file():
+    model = ultralytics.YOLO(OURS)
+    assert [i for i, m in enumerate(model.model.model) if isinstance(m, AKConv)] == [1, 3, 5, 7, 16, 19]
+    assert model.model.yaml["backbone"][1] == [-1, 1, "AKConv", [128, 5, 2]]  # the user's own, not the lowered one
+
+
+def test_rows_of_our_file_equal_the_swap_of_yolov8():
+    ours, theirs = YAML.load(OURS), swapped(YAML.load(MODELS / "v8" / "yolov8.yaml"))
+    theirs["backbone"][0] = [-1, 1, "Conv", [64, 3, 2]]  # the stem stays
+    assert {k: ours[k] for k in ("nc", "scales", "backbone", "head")} == {
+        k: theirs[k] for k in ("nc", "scales", "backbone", "head")
+    }
+
+
+@pytest.mark.parametrize("scale", "nslmx")
+def test_every_scale_of_our_file(scale, in_tmp):
+    model = akyolo.YOLO(f"yolov8{scale}-akconv5.yaml")
+    depth, width, _ = YAML.load(OURS)["scales"][scale]
+    assert model.model.model[1].conv.out_channels == 128 * width
+
+
+def test_the_yaml_activation_reaches_our_modules():
+    cfg = {**YAML.load(OURS), "activation": "nn.LeakyReLU(0.2)", "scale": "n"}
+    model = tasks.DetectionModel(cfg, verbose=False)
+    assert all(isinstance(m.act, nn.LeakyReLU) for m in model.modules() if isinstance(m, AKConv))
+    assert isinstance(akyolo.YOLO(OURS).model.model[1].act, nn.SiLU)
+
+
+def test_normalisation_is_initialised_as_upstreams():
+    model = akyolo.YOLO(OURS).model
+    assert {(m.eps, m.momentum) for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {(1e-3, 0.03)}
+
+
+def test_the_layer_table_shows_our_classes(caplog):
+    LOGGER.propagate = True
+    try:
+        akyolo.YOLO(OURS, verbose=True)
+    finally:
+        LOGGER.propagate = False
+    lines = list(dict.fromkeys(r.getMessage() for r in caplog.records))
+    (row,) = [line for line in lines if line.strip().startswith("16 ")]
+    assert row.split() == ["16", "-1", "1", "26378", "akyolo.ops.akconv.AKConv", "[64,", "64,", "5,", "2]"]
+    assert sum("AKConv" in line for line in lines) == 6
+
+
+def test_repeats_build_a_sequence_or_are_refused():
+    cfg = {**YAML.load(OURS), "scale": "l"}
+    cfg["backbone"][2] = [-1, 3, "AKConv", [128, 3]]
+    assert len(tasks.DetectionModel(copy.deepcopy(cfg), verbose=False).model[2]) == 3
+    cfg["backbone"][2] = [-1, 3, "AKConv", [256, 3]]
+    with pytest.raises(RowError, match=r"row 2: 3 repeats of AKConv .* here 128 and 256"):
+        tasks.DetectionModel(cfg, verbose=False)
+
+
+def test_what_the_operator_refuses_names_file_and_row(in_tmp):
+    text = OURS.read_text().replace("[128, 5, 2]", "[128, 4, 2, {shape: a}]")
+    Path("yolov8n-mine.yaml").write_text(text)
+    with pytest.raises(RowError, match=r"yolov8n-mine.yaml, row 1: shape has 5 points, but num_param=4"):
+        akyolo.YOLO("yolov8n-mine.yaml")
+
+
+def test_broken_yaml_names_the_line(in_tmp):
+    Path("broken.yaml").write_text("nc: 3\nbackbone: [\n  - x\n")
+    with pytest.raises(RowError, match=r"broken.yaml, line \d: no valid YAML"):
+        read_model_yaml("broken.yaml")
+    Path("tagged.yaml").write_text("nc: 3\nx: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(RowError, match=r"tagged.yaml, line 2"):
+        read_model_yaml("tagged.yaml")
+
+
+def test_an_unknown_scale_or_file_is_refused(in_tmp):
+    Path("yolov8n-mine.yaml").write_text(OURS.read_text().replace("  x: [1.00, 1.25, 512]\n", ""))
+    with pytest.raises(RowError, match="no scale 'x'"):
+        read_model_yaml("yolov8x-mine.yaml")
+    with pytest.raises(RowError, match="did you mean 'yolov8n-akconv5.yaml'"):
+        read_model_yaml("yolov8n-akconv.yaml")
+
+
+def test_a_folder_name_that_looks_like_a_scale_is_left_alone(in_tmp):
+    Path("exp1models").mkdir()
+    Path("exp1models/net.yaml").write_text(OURS.read_text())
+    assert read_model_yaml("exp1models/net.yaml")["yaml_file"] == "exp1models/net.yaml"
+
+
+def test_installing_twice_changes_nothing():
+    before = tasks.parse_model
+    parser.install()
+    settings.install()
+    assert tasks.parse_model is before
+
+
+def test_upstream_still_has_every_name_we_rely_on():
+    from ultralytics.cfg import _handle_deprecation, check_cfg, parse_key_value_pair
+    from ultralytics.engine.trainer import BaseTrainer
+    from ultralytics.nn.modules import Conv
+
+    assert all(map(callable, (_handle_deprecation, check_cfg, parse_key_value_pair, tasks.torch_safe_load)))
+    assert {"conv", "bn", "act"} <= set(vars(Conv(1, 1))["_modules"]) and hasattr(Conv, "forward_fuse")
+    for name in ("get_model", "build_optimizer", "save_model", "final_eval", "preprocess_batch", "_setup_ddp"):
+        assert callable(getattr(BaseTrainer, name)), name
+    assert "lr0" in DEFAULT_CFG_DICT and "offset_lr" in DEFAULT_CFG_DICT
