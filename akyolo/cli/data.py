@@ -1,0 +1,83 @@
+"""`akyolo data`: data sets of other formats, made ready for training."""
+
+import argparse
+from pathlib import Path
+
+from akyolo.errors import ConfigError, DatasetError
+
+SUMMARY = "make a data set of another format ready for training"
+
+VOC_HELP = """\
+Read Pascal VOC annotations from DIR: JPEGImages/ and Annotations/ in it or below it (VOCdevkit/VOC2007), or each XML
+beside its image. Writes OUT/images, OUT/labels, OUT/data.yaml, and OUT/rejected.csv with everything left out and why.
+DIR is never written to.
+
+Splits come from ImageSets/Main where it has train.txt, val.txt, test.txt. trainval.txt is asked only where train or val
+is missing: it gives the missing half, or is all there is to train on. Where no list names a validation set, --val of
+the training images are drawn for it; a test list is never used for that. Without lists, all images are drawn from.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    importing = actions.add_parser("import", help="convert annotations to YOLO labels")
+    formats = importing.add_subparsers(dest="format", metavar="FORMAT", required=True)
+    voc = formats.add_parser(
+        "voc-xml",
+        help="Pascal VOC: one XML per image",
+        description=VOC_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    voc.add_argument("dir", metavar="DIR", help="the folder to read")
+    voc.add_argument("--out", required=True, metavar="OUT", help="the folder to write: new, or empty")
+    voc.add_argument("--copy", action="store_true", help="copy the images; symbolic links otherwise")
+    voc.add_argument("--names", metavar="A,B,C", help="classes to keep, in this order (default: all, alphabetically)")
+    voc.add_argument(
+        "--boxes",
+        choices=("exact", "paper"),
+        default="exact",
+        help="exact: the pixels that VOC means (default). paper: as YOLOv5's VOC script, without difficult objects",
+    )
+    voc.add_argument("--val", type=_share, default=0.2, metavar="0.2", help="share held out where no list says what")
+    voc.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the chosen sub-command.
+
+    Raises:
+        AkyoloError: something the user gave cannot be used.
+    """
+    _import_voc(options)
+
+
+def _share(text: str) -> float:
+    value = float(text)  # argparse words the ValueError
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise ConfigError(f"{text!r} has an empty or repeated name", where="--names", remedy="For example: cat,dog")
+    return names
+
+
+def _import_voc(options: argparse.Namespace) -> None:
+    from akyolo.datasets.voc_tree import import_voc
+    from akyolo.datasets.yolo import check_destination, write_yolo
+
+    source, out = Path(options.dir), Path(options.out)
+    try:
+        check_destination(out, source)
+        found = import_voc(source, options.boxes, _names(options.names), options.val, options.seed)
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename or source)) from error
+    write_yolo(found.content, out, copy=options.copy)
+    print(*found.remarks, sep="\n")
+    print(found.content.summary(options.out))
