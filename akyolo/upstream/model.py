@@ -11,6 +11,7 @@ from akyolo.upstream import trainer
 from akyolo.upstream.checkpoint import check_loadable, reset_what_did_not_transfer
 from akyolo.upstream.embedded import embedded_training, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
+from akyolo.upstream.optional import check_opset, check_packages
 
 
 class YOLO(UpstreamYOLO):
@@ -68,6 +69,26 @@ class YOLO(UpstreamYOLO):
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
         """As upstream, into ./runs."""
         return super().predict(source, stream, **self._in_runs(arguments))
+
+    def track(self, source: Any = None, stream: bool = False, persist: bool = False, **arguments: Any) -> Any:
+        """As upstream, into ./runs.
+
+        Raises:
+            ConfigError: the package that matches boxes to tracks is missing.
+        """
+        check_packages("track")
+        return super().track(source, stream, persist, **arguments)
+
+    def export(self, **arguments: Any) -> Any:
+        """As upstream.
+
+        Raises:
+            ConfigError: a package the format needs is missing, or an opset that cannot express our operators.
+        """
+        self._check_is_pytorch_model()
+        check_packages(str(arguments.get("format", "torchscript")))
+        check_opset(self.model, arguments.get("opset"))
+        return super().export(**arguments)
 
     def tune(self, **arguments: Any) -> Any:
         """As upstream, into ./runs."""
