@@ -6,6 +6,7 @@ from typing import Any
 from akyolo import YOLO
 from akyolo.errors import ConfigError
 from akyolo.upstream.arguments import check_arguments, keys_with_defaults, read_value
+from akyolo.upstream.optional import never_install
 
 
 def run(mode: str, words: list[str]) -> None:
@@ -18,6 +19,7 @@ def run(mode: str, words: list[str]) -> None:
         print(_help(mode))
         return
     name, arguments = _split(mode, words)
+    never_install()
     check_arguments(mode, arguments)
     model = YOLO(name, task=arguments.pop("task", None), verbose=mode == "train")
     result = getattr(model, mode)(**arguments)

@@ -9,8 +9,10 @@ from ultralytics.utils.callbacks.base import default_callbacks
 
 from akyolo.errors import ConfigError
 
-# offset_lr multiplies the learning rate of whatever moves taps
-HYPERPARAMETERS: dict[str, float] = {"offset_lr": 1.0}
+HYPERPARAMETERS: dict[str, float | bool] = {
+    "offset_lr": 1.0,  # multiplies the learning rate of whatever moves taps
+    "nan_recovery": False,  # on a loss that is not finite, reload last.pt as upstream does instead of stopping
+}
 
 
 def install() -> None:
@@ -28,10 +30,14 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
     """Refuse values of our arguments that no training can use; upstream's own check knows only its own keys.
 
     Raises:
-        ConfigError: a value that is no number of at least 0.
+        ConfigError: a number below 0, or a value of another type than the default's.
     """
     for key in HYPERPARAMETERS.keys() & arguments.keys():
         value = arguments[key]
+        if isinstance(HYPERPARAMETERS[key], bool):
+            if not isinstance(value, bool):
+                raise ConfigError(f"'{key}={value}' must be True or False")
+            continue
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or value < 0:
             raise ConfigError(f"'{key}={value}' must be a number of at least 0")

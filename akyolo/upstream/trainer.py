@@ -11,12 +11,14 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.upstream.checkpoint import reset_what_did_not_transfer
 from akyolo.upstream.distributed import InProcesses
+from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optimizer import follow_upstream_rates, split_offset_groups
+from akyolo.upstream.saving import AtomicCheckpoints
 from akyolo.upstream.settings import check_hyperparameters
 
 
-class AkyoloTrainer(InProcesses):
+class AkyoloTrainer(InProcesses, AtomicCheckpoints, FiniteLoss):
     """What our trainers do beyond upstream's."""
 
     understands_akyolo = True  # our training arguments have an effect

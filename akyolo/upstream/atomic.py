@@ -1,0 +1,58 @@
+"""Files that are either the old one or the new one, never half of it."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from akyolo.errors import TrainingError
+
+
+class AtomicPath(type(Path())):  # type: ignore[misc]
+    """A path whose `write_bytes` replaces the file as a whole, whatever kills the process; its children are alike."""
+
+    def write_bytes(self, data: bytes) -> int:
+        """Write beside the file, flush to disk, rename over it, flush the folder.
+
+        Raises:
+            TrainingError: the disk is full; what was there before is untouched.
+        """
+        handle, name = tempfile.mkstemp(dir=self.parent, prefix=f".{self.name}-", suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            replace(Path(name), self)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TrainingError(
+                f"no space left to save {self}: {len(data):,} bytes needed",
+                remedy="free some space and resume; the file that was there before is untouched",
+            ) from None
+        return len(data)
+
+
+def replace(new: Path, old: Path) -> None:
+    """Rename `new` over `old`, both on disk before anybody can see the new name."""
+    _flush(new)
+    new.replace(old)
+    _flush(old.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def keep_previous(file: Path) -> None:
+    """Give the present file its second name, `last-1.pt` for `last.pt`, before it is replaced."""
+    previous = file.with_stem(f"{file.stem}-1")
+    if file.exists():
+        previous.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file system without hard links: the file itself is safe all the same
+            os.link(file, previous)

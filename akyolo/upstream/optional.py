@@ -1,0 +1,48 @@
+"""Optional packages: looked for before upstream would install them by itself."""
+
+from importlib.util import find_spec
+
+from torch import nn
+from ultralytics.utils import checks
+
+from akyolo.errors import ConfigError
+from akyolo.registry import operators
+
+NEEDED = {
+    "onnx": ("onnx", "onnxslim", "onnxruntime"),
+    "openvino": ("openvino",),
+    "track": ("lap",),
+}
+EXTRAS = {"onnx": "export", "openvino": "openvino", "track": "track"}
+LOWEST_OPSET = 16  # the first with GridSample
+
+
+def never_install() -> None:
+    """Upstream calls pip for what it misses; a command of ours names it instead."""
+    checks.AUTOINSTALL = False
+
+
+def check_packages(purpose: str) -> None:
+    """Look for what an export format, or tracking, needs.
+
+    Raises:
+        ConfigError: something is missing; the message holds the command that installs it.
+    """
+    missing = [name for name in NEEDED.get(purpose, ()) if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{purpose} needs the package {', '.join(missing)}, not installed here",
+            remedy=f"pip install 'akyolo[{EXTRAS[purpose]}]'",
+        )
+
+
+def check_opset(model: nn.Module, opset: int | None) -> None:
+    """Sampling needs the ONNX operator GridSample.
+
+    Raises:
+        ConfigError: an opset that has none, for a model that samples.
+    """
+    ours = tuple(spec.module for spec in operators())
+    samples = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
+    if samples and opset is not None and opset < LOWEST_OPSET:
+        raise ConfigError(f"opset={opset} is too old for {samples}", remedy=f"use opset={LOWEST_OPSET} or newer")

@@ -1,0 +1,57 @@
+"""Checkpoints that a kill or a full disk cannot tear."""
+
+from pathlib import Path
+from typing import Any
+
+from ultralytics.engine.trainer import BaseTrainer
+from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, LOGGER, RANK
+from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first
+
+from akyolo.upstream.atomic import AtomicPath, keep_previous, replace
+
+
+class AtomicCheckpoints(BaseTrainer):
+    """A trainer whose weights folder holds whole files only: last.pt, the one before it, and best.pt."""
+
+    wdir: Path
+
+    def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
+        super().__init__(cfg, overrides, _callbacks)
+        self.wdir = AtomicPath(self.wdir)
+        self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
+        if RANK in {-1, 0}:
+            for left_by_a_kill in self.wdir.glob(".*.partial"):
+                left_by_a_kill.unlink()
+
+    def save_model(self) -> bool:
+        """As upstream, which writes through `last`, `best` and `wdir`."""
+        keep_previous(self.last)
+        return super().save_model()
+
+    def final_eval(self) -> None:
+        """As upstream, which would strip the optimizer from the files in place."""
+        with torch_distributed_zero_first(LOCAL_RANK):
+            if RANK in {-1, 0}:
+                results = _strip(self.last).get("train_results")
+                _strip(self.best, {"train_results": results})
+                self.last.with_stem("last-1").unlink(missing_ok=True)
+        if not self.best.exists():
+            return
+        LOGGER.info(f"\nValidating {self.best}...")
+        self.validator.args.plots = self.args.plots
+        self.validator.args.compile = False
+        self.metrics = self.validator(model=self.best)
+        self.metrics.pop("fitness", None)
+        self.epoch += 1  # loggers see the best metrics as one more epoch
+        self.run_callbacks("on_fit_epoch_end")
+        self.epoch -= 1
+
+
+def _strip(file: AtomicPath, updates: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Leave what inference needs; returns the stripped checkpoint, empty when there is no file."""
+    if not file.exists():
+        return {}
+    stripped = file.with_name(f".{file.stem}-stripped.partial")
+    checkpoint = strip_optimizer(file, s=stripped, updates=updates)
+    replace(stripped, file)
+    return checkpoint

@@ -1,0 +1,63 @@
+"""A model and images so small that a whole training takes a second."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+MODEL = """
+nc: 2
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, AKConv, [16, 5, 2]]
+  - [-1, 1, AKConv, [32, 3, 2]]
+head:
+  - [[2], 1, Detect, [nc]]
+"""
+PLAIN = MODEL.replace("AKConv, [16, 5, 2]", "Conv, [16, 3, 2]").replace("AKConv, [32, 3, 2]", "Conv, [32, 3, 2]")
+
+
+def write_model(folder: Path, text: str = MODEL) -> str:
+    """A detector with two AKConv rows, or none."""
+    file = folder / "tiny.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def write_images(folder: Path, train: int, val: int) -> str:
+    """A data YAML over that many 64 px images, a bright box in each."""
+    random = np.random.default_rng(0)
+    for split, count in {"train": train, "val": val}.items():
+        for kind in ("images", "labels"):
+            (folder / "data" / kind / split).mkdir(parents=True)
+        for number in range(count):
+            image = random.integers(0, 90, (64, 64, 3), dtype=np.uint8)
+            x, y = random.integers(4, 28, 2)
+            image[y : y + 28, x : x + 28] = 220
+            cv2.imwrite(str(folder / "data" / "images" / split / f"{number:02}.png"), image)
+            label = f"{number % 2} {(x + 14) / 64} {(y + 14) / 64} {28 / 64} {28 / 64}\n"
+            (folder / "data" / "labels" / split / f"{number:02}.txt").write_text(label)
+    file = folder / "data.yaml"
+    splits = {"train": "images/train", "val": "images/val"}
+    file.write_text(yaml.safe_dump({"path": str(folder / "data"), **splits, "names": ["even", "odd"]}))
+    return str(file)
+
+
+def arguments(folder: Path, **changes: Any) -> dict[str, Any]:
+    """What every tiny training is given; two epochs of three steps when there are 12 images."""
+    return {
+        "project": str(folder / "runs"),
+        "epochs": 2,
+        "batch": 4,
+        "nbs": 4,
+        "imgsz": 64,
+        "device": "cpu",
+        "workers": 0,
+        "warmup_epochs": 0,
+        "optimizer": "SGD",
+        "mosaic": 0,
+        "plots": False,
+        **changes,
+    }
