@@ -1,11 +1,12 @@
 """Check what the user wrote after the model, before anything is built or written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ultralytics.cfg import _handle_deprecation, check_cfg, parse_key_value_pair
+from ultralytics.cfg import TASKS, _handle_deprecation, check_cfg, parse_key_value_pair
 from ultralytics.data.utils import check_det_dataset
+from ultralytics.engine.exporter import export_formats
 from ultralytics.utils import DEFAULT_CFG_DICT
 from ultralytics.utils.checks import check_yaml
 from ultralytics.utils.torch_utils import select_device
@@ -13,9 +14,13 @@ from ultralytics.utils.torch_utils import select_device
 from akyolo.errors import ConfigError, DatasetError, did_you_mean
 from akyolo.packaged import packaged
 from akyolo.upstream.embedded import resolves_to_embedded
+from akyolo.upstream.settings import check_hyperparameters
 
 # arguments of one mode that upstream's defaults do not list
 EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}}
+
+
+OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
 def keys_with_defaults() -> dict[str, Any]:
@@ -41,6 +46,10 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
         if key not in known:
             raise ConfigError(f"unknown argument {key!r}", remedy=did_you_mean(key, known))
     _refuse(lambda: check_cfg(dict(current)))
+    check_hyperparameters(current)
+    _check_choice(current, "task", TASKS)
+    _check_choice(current, "optimizer", OPTIMIZERS)
+    _check_choice(current, "format", export_formats()["Argument"])
     _check_imgsz(current.get("imgsz", 640))
     if current.get("device") is not None:
         _refuse(lambda: select_device(current["device"], verbose=False))
@@ -56,6 +65,12 @@ def _refuse(check: Callable[[], Any]) -> None:
     except (TypeError, ValueError) as error:
         first_line, *_ = [line for line in str(error).splitlines() if line.strip()]
         raise ConfigError(first_line.strip()) from None
+
+
+def _check_choice(arguments: dict[str, Any], key: str, choices: Iterable[str]) -> None:
+    value = arguments.get(key)
+    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
+        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
 def _check_imgsz(value: Any) -> None:

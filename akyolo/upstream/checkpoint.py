@@ -6,8 +6,10 @@ from typing import Any
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
 from ultralytics.utils import LOGGER
+from ultralytics.utils.checks import REMOTE_FILE_PREFIXES
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
-from akyolo.errors import CheckpointError
+from akyolo.errors import CheckpointError, did_you_mean
 from akyolo.registry import operators
 
 
@@ -18,10 +20,15 @@ def check_loadable(weights: str | Path) -> None:
         CheckpointError: the file is missing, damaged, holds no model, or would run code.
     """
     file = Path(weights)
-    if file.suffix != ".pt" or not (file.is_file() or file.parent != Path()):
-        return  # an export, or a bare name that upstream finds or downloads
+    if file.suffix != ".pt" or str(weights).startswith(REMOTE_FILE_PREFIXES):
+        return  # an export, or what upstream downloads
     if not file.is_file():
-        raise CheckpointError(f"there is no file {str(weights)!r}")
+        if str(weights) in GITHUB_ASSETS_NAMES:
+            return  # published by Ultralytics, which downloads it
+        near = [str(path) for path in file.parent.glob("*.pt")]
+        raise CheckpointError(
+            f"there is no file {str(weights)!r}", remedy=did_you_mean(file.name, near) if near else None
+        )
     try:
         checkpoint, _ = torch_safe_load(file, safe_only=True)
     except Exception as error:  # whatever a damaged or hostile file raises

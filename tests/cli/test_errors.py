@@ -1,0 +1,120 @@
+"""What a user's mistakes look like: a few lines on stderr, exit code 2, nothing written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from akyolo.cli import main
+
+MODEL = "yolov8n-akconv5.yaml"
+
+
+@pytest.fixture
+def fails(in_tmp, capfd):
+    """Run a command that must fail; returns its message."""
+
+    def run(*words):
+        before = sorted(in_tmp.rglob("*"))
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        out, err = capfd.readouterr()
+        assert stop.value.code == 2
+        assert out == "" and err.startswith("akyolo: ") and err.count("\n") <= 4 and "Traceback" not in err
+        assert sorted(in_tmp.rglob("*")) == before
+        return err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian", MODEL], "unknown command 'trian'\n  did you mean 'train'"),
+        (["train"], "no model named"),
+        (["train", MODEL, "other.yaml"], "2 models"),
+        (["train", MODEL, "--epochs=3"], "write epochs=VALUE"),
+        (["train", MODEL, "epochs="], "needs a key and a value"),
+        (["train", MODEL, "epoch=3"], "unknown argument 'epoch'\n  did you mean 'epochs'"),
+        (["train", MODEL, "ofset_lr=0.1"], "did you mean 'offset_lr'"),
+        (["train", MODEL, "epochs=abc"], "'epochs=abc' is of invalid type str"),
+        (["train", MODEL, "lr0=7"], "'lr0=7'"),
+        (["train", MODEL, "imgsz=abc"], "'imgsz=abc' must be a positive whole number"),
+        (["train", MODEL, "imgsz=-32"], "'imgsz=-32'"),
+        (["train", MODEL, "device=gpu"], "device=gpu"),
+        (["train", MODEL, "offset_lr=-1"], "'offset_lr=-1' must be a number of at least 0"),
+        (["train", MODEL, "offset_lr=fast"], "'offset_lr=fast'"),
+        (["train", MODEL, "nan_recovery=3"], "'nan_recovery=3' must be True or False"),
+        (["train", MODEL, "optimizer=Adm"], "Adm"),
+        (["train", MODEL, "data=missing.yaml"], "there is no data set file 'missing.yaml'"),
+        (["train", MODEL, "data=shape.yaml"], "did you mean 'shapes.yaml'"),
+        (["train", "yolov8n-akconv6.yaml"], "there is no model file 'yolov8n-akconv6.yaml'\n  did you mean"),
+        (["train", "cfg/nothing.yml"], "there is no model file"),
+        (["train", MODEL, "task=detct"], "detct"),
+        (["val", "missing.pt"], "there is no file 'missing.pt'"),
+        (["val", "sub/missing.pt"], "there is no file 'sub/missing.pt'"),
+        (["predict", MODEL, "source=missing.jpg"], "there is no source 'missing.jpg'"),
+        (["export", MODEL, "format=onx"], "onx"),
+        (["train", "missing.pt", "resume=True"], "there is no file"),
+        (["info", "nothing.yaml"], "there is no model file"),
+        (["ops", "AKCon"], "unknown operator 'AKCon'\n  did you mean 'AKConv'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_named(fails, words, message):
+    assert message in fails(*words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 0, 2]", "row 1: num_param=0 must be a whole number of at least 1"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, -5, 2]", "row 1: num_param=-5"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 0]", "row 1: stride=0"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128]", "row 1: AKConv [128]: missing a required argument: 'num_param'"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, five, 2]", "row 1: num_param='five'"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 2, {shape: f}]", "row 1: unknown shape 'f'"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 3, 2, {shape: a}]", "row 1: shape has 5 points"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 1, 2, {shape: [[0, .nan]]}]", "row 1: shape="),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 2, {padding_mode: bord}]", "did you mean 'border'"),
+        ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 2, {paddingmode: border}]", "did you mean 'padding_mode'"),
+        ("AKConv, [128, 5, 2]", "AkConv, [128, 5, 2]", "row 1: unknown module 'AkConv'\n  did you mean 'AKConv'"),
+        ("C2f, [128, True]", "AKConv, [256, 5]", "row 2: 3 repeats"),
+        ("nc: 80", "nc: [80", "no valid YAML"),
+        ("nc: 80", "activation: os.system('true')\nnc: 80", "activation"),
+    ],
+    ids=lambda value: value.partition("\n")[0],
+)
+def test_a_wrong_row_is_named(fails, in_tmp, old, new, message):
+    text = (Path(__file__).resolve().parents[2] / "cfg" / MODEL).read_text()
+    assert old in text
+    Path("yolov8l-mine.yaml").write_text(text.replace(old, new, 1))
+    error = fails("train", "yolov8l-mine.yaml")
+    assert "yolov8l-mine.yaml" in error and message in error
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01random", b"PK\x03\x04 truncated"])
+def test_bad_weights_are_named(fails, in_tmp, content):
+    Path("bad.pt").write_bytes(content)
+    assert "bad.pt: not readable as weights" in fails("predict", "bad.pt")
+
+
+def test_a_data_yaml_with_missing_images_is_named(fails, in_tmp):
+    Path("mine.yaml").write_text("path: nowhere\ntrain: a\nval: b\nnames: [x]\n")
+    assert "mine.yaml: " in fails("train", MODEL, "data=mine.yaml")
+
+
+def test_the_whole_output_in_a_fresh_process_with_an_empty_home(tmp_path):
+    """Upstream greets on its first start on a machine; not before an error message."""
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "YOLO_CONFIG_DIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-m", "akyolo.cli", "train", MODEL, "epochs=abc"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert run.returncode == 2 and run.stdout == "" and "epochs=abc" in run.stderr
+    assert len(run.stderr.splitlines()) <= 3 and "Traceback" not in run.stderr
