@@ -41,6 +41,21 @@ def check_loadable(weights: str | Path) -> None:
         raise CheckpointError("holds no model", where=str(weights), remedy="use a checkpoint with its model")
 
 
+def check_resumable(checkpoint: Any, weights: Any) -> None:
+    """Refuse to resume what has no training left in it, where upstream would start a new one or fail late.
+
+    Raises:
+        CheckpointError: a finished training, or no checkpoint of a training.
+    """
+    state = checkpoint if isinstance(checkpoint, dict) else {}
+    if state.get("epoch", -1) < 0 or state.get("optimizer") is None:
+        raise CheckpointError(
+            "holds no unfinished training to resume",
+            where=str(weights),
+            remedy="resume takes the last.pt of a training that was interrupted; to train on, leave resume out",
+        )
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 

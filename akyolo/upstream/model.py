@@ -8,7 +8,7 @@ from ultralytics.nn.tasks import guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, RANK
 
 from akyolo.upstream import trainer
-from akyolo.upstream.checkpoint import check_loadable, reset_what_did_not_transfer
+from akyolo.upstream.checkpoint import check_loadable, check_resumable, reset_what_did_not_transfer
 from akyolo.upstream.embedded import embedded_training, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_opset, check_packages
@@ -57,7 +57,15 @@ class YOLO(UpstreamYOLO):
         return self
 
     def train(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data`, a detector trains on the embedded set with its own recipe."""
+        """As upstream, into ./runs; without `data`, a detector trains on the embedded set with its own recipe.
+
+        Raises:
+            CheckpointError: `resume` on what holds no unfinished training.
+        """
+        if isinstance(arguments.get("resume"), str | Path):
+            check_loadable(arguments["resume"])
+        elif arguments.get("resume"):
+            check_resumable(self.ckpt, self.ckpt_path or self.cfg)
         if self.task == "detect" and not {"data", "resume", "cfg"} & set(arguments):
             arguments = embedded_training(arguments)
         return super().train(**self._in_runs(arguments))

@@ -74,7 +74,7 @@ def test_a_wrong_row_names_file_row_and_remedy(row, message):
 
 @pytest.mark.parametrize("missing", [{"backbone": None}, {"head": []}, {"head": 3}])
 def test_a_yaml_without_rows_is_refused(missing):
-    with pytest.raises(RowError, match="my.yaml: no list of rows under"):
+    with pytest.raises(RowError, match=r"my.yaml: no list of rows under"):
         lower(cfg([-1, 1, "Conv", [64, 3, 2]], **missing), KNOWN)
 
 
@@ -107,7 +107,7 @@ def test_plain_activations_are_allowed(text):
     ],
 )
 def test_activations_that_would_run_code_are_refused(text):
-    with pytest.raises(RowError, match="my.yaml, activation: activation .* is not allowed"):
+    with pytest.raises(RowError, match=r"my.yaml, activation: activation .* is not allowed"):
         lower(cfg([-1, 1, "Conv", [64, 3, 2]], activation=text), KNOWN)
 
 

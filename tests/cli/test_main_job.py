@@ -1,0 +1,93 @@
+"""The commands end to end, as a user runs them, in the current folder."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
+from tiny_training import write_images, write_model
+
+QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "workers=0", "optimizer=SGD", "mosaic=0"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A current folder with a space and more in its name, a model, images, and settings that point elsewhere."""
+    folder = tmp_path_factory.mktemp("数据 集é")
+    write_model(folder)
+    write_images(folder, 8, 4)
+    settings = folder / "settings"
+    run(folder, "--version")
+    file = next(settings.rglob("settings.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"runs_dir": str(folder / "elsewhere")}))
+    return folder
+
+
+def run(folder, *words, code=0):
+    environment = os.environ | {"YOLO_CONFIG_DIR": str(folder / "settings")}
+    command = [sys.executable, "-m", "akyolo.cli", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    return run(folder, "train", "tiny.yaml", "data=data.yaml", "epochs=2", *QUICK)
+
+
+def test_train_ends_with_results_a_picture_and_three_commands(folder, trained):
+    home = folder / "runs" / "detect" / "train"
+    assert not (folder / "elsewhere").exists()
+    assert {"args.yaml", "results.csv", "results.png", "val_batch0_pred.jpg"} <= {f.name for f in home.iterdir()}
+    rows = list(csv.DictReader((home / "results.csv").open()))
+    assert [row["epoch"].strip() for row in rows] == ["1", "2"]
+    tail = trained[trained.index("\nresults ") :]
+    assert "runs/detect/train/val_batch0_pred.jpg" in tail
+    assert [line.split()[1] for line in tail.splitlines() if line.startswith("  akyolo ")] == [
+        "val",
+        "predict",
+        "train",
+    ]
+    assert "akyolo.ops.akconv.AKConv" in trained and "mAP50" in trained
+
+
+def test_the_next_commands_work(folder, trained):
+    best = "runs/detect/train/weights/best.pt"
+    assert "mAP50" in run(folder, "val", best, "data=data.yaml", "imgsz=64", "workers=0", "plots=False")
+    assert (folder / "runs" / "detect" / "val").is_dir()
+    image = next((folder / "data" / "images" / "val").iterdir())
+    run(folder, "predict", best, f"source={image}", "imgsz=64", "save=True")
+    assert (folder / "runs" / "detect" / "predict" / f"{image.stem}.jpg").exists()
+    assert "best.onnx" in run(folder, "export", best, "format=onnx", "imgsz=64")
+    facts = json.loads(run(folder, "info", best, "--json"))
+    assert facts["layers"][1]["module"] == "AKConv" and facts["nc"] == 2
+
+
+def test_a_finished_training_has_nothing_to_resume(folder, trained):
+    done = run(folder, "train", "runs/detect/train/weights/last.pt", "resume=True", code=2)
+    assert done == ""
+
+
+def test_without_data_it_trains_on_the_embedded_set_and_the_users_arguments_win(folder):
+    out = run(folder, "train", "tiny.yaml", "epochs=1", "imgsz=32", "fraction=0.05", "name=embedded", "plots=False")
+    assert sum("embedded set of shapes with cfg/recipes/shapes.yaml" in line for line in out.splitlines()) == 1
+    arguments = yaml.safe_load((folder / "runs" / "detect" / "embedded" / "args.yaml").read_text())
+    assert (arguments["epochs"], arguments["imgsz"]) == (1, 32)
+    assert (arguments["optimizer"], arguments["lr0"], arguments["nbs"]) == ("AdamW", 0.002, 8)
+    weights = torch.load(folder / "runs" / "detect" / "embedded" / "weights" / "best.pt", weights_only=False)
+    assert weights["model"].names == dict(enumerate(["bar", "snake", "cross", "star", "ring", "blob"]))
+
+
+def test_tune_and_track_take_our_models(folder, trained):
+    run(folder, "tune", "tiny.yaml", "data=data.yaml", "epochs=1", "iterations=1", "plots=False", "val=True", *QUICK)
+    assert (folder / "runs" / "detect" / "tune").is_dir()
+    source = folder / "data" / "images" / "val"
+    run(folder, "track", "runs/detect/train/weights/best.pt", f"source={source}", "imgsz=64")
