@@ -6,6 +6,7 @@ from typing import Any
 from akyolo import YOLO
 from akyolo.errors import ConfigError
 from akyolo.upstream.arguments import check_arguments, keys_with_defaults, read_value
+from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.optional import never_install
 
 
@@ -23,7 +24,7 @@ def run(mode: str, words: list[str]) -> None:
     check_arguments(mode, arguments)
     model = YOLO(name, task=arguments.pop("task", None), verbose=mode == "train")
     result = getattr(model, mode)(**arguments)
-    if mode == "train":
+    if mode == "train" and is_main_process():
         _report(model)
     elif mode == "export":
         print(f"exported to {result}")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from akyolo.errors import RowError, did_you_mean
 from akyolo.registry import register
-from akyolo.sampling import PADDING_MODES, OffsetConv, Point, initial_shape, kernel_positions, sample
+from akyolo.sampling import PADDING_MODES, OffsetConv, Point, initial_shape, kernel_positions, sample, sampling_format
 from akyolo.upstream_blocks import Conv
 
 RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn."}
@@ -52,10 +52,12 @@ def akconv(
     Raises:
         RowError: unknown padding_mode.
     """
-    taps = sample(x, kernel_positions(offset, shape, stride), padding_mode)
-    mixed = mix(taps, weight, bias)
+    return _in_format_of(x, mix(sample(x, kernel_positions(offset, shape, stride), padding_mode), weight, bias))
+
+
+def _in_format_of(x: Tensor, y: Tensor) -> Tensor:
     channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return mixed.contiguous(memory_format=torch.channels_last) if channels_last else mixed.contiguous()
+    return y.contiguous(memory_format=torch.channels_last) if channels_last else y.contiguous()
 
 
 def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -139,8 +141,10 @@ class AKConv(Conv):
 
     def forward_column(self, x: Tensor) -> Tensor:
         """The column convolution alone, before BN and activation."""
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
-        return akconv(x, offset, self.conv.weight, self.shape, self.stride, self.padding_mode, self.conv.bias)
+        seen = sampling_format(x)  # one conversion for both the offsets and the samples
+        offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
+        raw = akconv(seen, offset, self.conv.weight, self.shape, self.stride, self.padding_mode, self.conv.bias)
+        return _in_format_of(x, raw)
 
     def _still(self, x: Tensor) -> Tensor:
         h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])

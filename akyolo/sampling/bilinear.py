@@ -20,6 +20,11 @@ from akyolo.errors import RowError, did_you_mean
 PADDING_MODES = ("zeros", "border", "official")
 
 
+def sampling_format(x: Tensor) -> Tensor:
+    """The same map in the memory format that `sample` reads fastest: on a CPU the channels of a pixel side by side."""
+    return x if _by_grid(x) else x.contiguous(memory_format=torch.channels_last)
+
+
 def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
     """Look at `x` in `yx`.
 
@@ -40,7 +45,7 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
     if padding_mode not in PADDING_MODES:
         raise RowError(f"unknown padding_mode {padding_mode!r}", remedy=did_you_mean(padding_mode, PADDING_MODES))
     yx = yx.to(torch.promote_types(torch.promote_types(x.dtype, yx.dtype), torch.float32))
-    if _captures_a_graph() or x.device.type != "cpu":
+    if _by_grid(x):
         seen = _by_grid_sample(x, yx, padding_mode)
     elif torch.is_grad_enabled() and (x.requires_grad or yx.requires_grad):
         seen = checkpoint(_by_bags, x, yx, padding_mode, use_reentrant=False, preserve_rng_state=False)
@@ -49,8 +54,9 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
     return seen * _official_weight(yx, x) if padding_mode == "official" else seen
 
 
-def _captures_a_graph() -> bool:
-    return torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+def _by_grid(x: Tensor) -> bool:
+    captures_a_graph = torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    return captures_a_graph or x.device.type != "cpu"
 
 
 def _by_bags(x: Tensor, yx: Tensor, padding_mode: str) -> Tensor:

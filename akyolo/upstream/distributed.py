@@ -31,11 +31,18 @@ from akyolo.errors import ConfigError, TrainingError
 LONGEST_WAIT = timedelta(hours=3)  # for one rank at work alone; upstream's own number
 
 
+def is_main_process() -> bool:
+    """Whether this is the only process of a training, or the one that writes its results."""
+    return RANK in {-1, 0}
+
+
 class InProcesses(BaseTrainer):
     """A trainer that may be one of WORLD_SIZE processes; alone (RANK is -1) it is upstream's.
 
     Relies on: upstream's RANK, LOCAL_RANK and WORLD_SIZE being those of the environment, `self.world_size` being read
-    after `__init__` only, `_setup_ddp` being called first in a training, and `save_dir` being accepted as an override.
+    after `__init__` only, `_setup_ddp` being called first in a training, `save_dir` being accepted as an override;
+    and, on CPU, `_setup_train` finding DistributedDataParallel in `torch.nn.parallel`, and the validator AutoBackend
+    and `get_torch_device_backend` in its own module.
     """
 
     device: torch.device
@@ -83,10 +90,11 @@ class InProcesses(BaseTrainer):
     def _share_results_folder(self) -> None:
         folder = [str(self.save_dir)]
         dist.broadcast_object_list(folder, src=0)
-        self.save_dir = Path(folder[0])
-        self.args.save_dir, self.args.name = folder[0], self.save_dir.name
-        self.wdir, self.csv = self.save_dir / "weights", self.save_dir / "results.csv"
-        self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
+        if RANK > 0:
+            self.save_dir = Path(folder[0])
+            self.args.save_dir, self.args.name = folder[0], self.save_dir.name
+            self.wdir, self.csv = self.save_dir / "weights", self.save_dir / "results.csv"
+            self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
         if not self.wdir.is_dir():
             raise TrainingError(f"rank {RANK} does not see {folder[0]}: project= must be a folder all machines share")
 

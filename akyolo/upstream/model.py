@@ -68,7 +68,9 @@ class YOLO(UpstreamYOLO):
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
         if self.task == "detect" and not {"data", "resume", "cfg"} & set(arguments):
             arguments = embedded_training(arguments)
-        return super().train(**self._in_runs(arguments))
+        # named, so that a training on a list of data sets does not leave this process and forget our trainers
+        trainer = arguments.pop("trainer", None) or self._smart_load("trainer")
+        return super().train(trainer=trainer, **self._in_runs(arguments))
 
     def val(self, **arguments: Any) -> Any:
         """As upstream, into ./runs."""

@@ -1,7 +1,8 @@
 """The training argument `offset_lr`: a learning rate of their own for parameters that move taps.
 
 Upstream's groups stay where they are and keep their tags; ours come after them, in a fixed order, so that a resumed
-optimizer state finds the same layout.
+optimizer state finds the same layout. Relies on upstream's `build_optimizer` returning a fresh optimizer, its schedule
+and warm-up writing nothing but `lr` and `momentum` of groups, and `optimizer_step` coming after both.
 """
 
 from typing import Any

@@ -70,10 +70,6 @@ class SemanticSegmentationTrainer(AkyoloTrainer, yolo.semantic.SemanticSegmentat
     """Semantic segmentation."""
 
 
-class DepthTrainer(AkyoloTrainer, yolo.depth.DepthTrainer):
-    """Depth estimation."""
-
-
 TRAINERS: dict[type, type] = {
     ours.__bases__[1]: ours
     for ours in (
@@ -83,6 +79,5 @@ TRAINERS: dict[type, type] = {
         OBBTrainer,
         ClassificationTrainer,
         SemanticSegmentationTrainer,
-        DepthTrainer,
     )
 }

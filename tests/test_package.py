@@ -1,0 +1,89 @@
+"""What a user installs, and the two scripts that install it."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import akyolo
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
+    subprocess.run([sys.executable, *build], check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_carries_every_yaml(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tracked = [p for p in (ROOT / "cfg").rglob("*.yaml")] + [*(ROOT / "data").glob("*.yaml")]
+    assert {f"akyolo/{path.relative_to(ROOT)}" for path in tracked} <= names
+    assert {name.split("/")[0] for name in names} == {"akyolo", wheel.name.split("-py3")[0] + ".dist-info"}
+
+
+def test_the_wheel_works_without_the_checkout(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        "import akyolo\n"
+        "from akyolo.datasets.shapes import Spec\n"
+        "assert 'site' in akyolo.__file__ and Spec.read().names[0] == 'bar'\n"
+        "print(akyolo.YOLO('cfg/yolov8s-akconv5.yaml').model.yaml['scale'])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.split() == ["s"], run.stderr
+
+
+def test_one_version():
+    assert PROJECT["version"] == akyolo.__version__
+    assert f"## {akyolo.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_extra_the_code_names_exists():
+    named = {
+        extra for path in (ROOT / "akyolo").rglob("*.py") for extra in re.findall(r"akyolo\[(\w+)\]", path.read_text())
+    } | {"export", "openvino", "track"}
+    assert named <= PROJECT["optional-dependencies"].keys()
+
+
+def fake_python(folder, failing):
+    """A python3 that lacks what `failing` matches."""
+    file = folder / "python3"
+    file.write_text(f'#!/bin/sh\ncase "$*" in *{failing}*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    file.chmod(0o755)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("failing", "message"),
+    [("ensurepip", "sudo apt-get install -y python3-venv libgl1"), ("version_info", "akyolo needs Python 3.11")],
+)
+@pytest.mark.parametrize("script", ["quickstart", "test"])
+def test_the_scripts_name_what_a_machine_lacks(script, failing, message, tmp_path):
+    environment = os.environ | {"PYTHON": fake_python(tmp_path, failing)}
+    run = subprocess.run(
+        [str(ROOT / "scripts" / script)], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert run.returncode == 2 and message in run.stderr and len(run.stderr.splitlines()) == 1
