@@ -36,7 +36,7 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_carries_every_yaml(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    tracked = [p for p in (ROOT / "cfg").rglob("*.yaml")] + [*(ROOT / "data").glob("*.yaml")]
+    tracked = [*(ROOT / "cfg").rglob("*.yaml"), *(ROOT / "data").glob("*.yaml")]
     assert {f"akyolo/{path.relative_to(ROOT)}" for path in tracked} <= names
     assert {name.split("/")[0] for name in names} == {"akyolo", wheel.name.split("-py3")[0] + ".dist-info"}
 

@@ -14,13 +14,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from akyolo.errors import RowError, did_you_mean
 from akyolo.registry import register
-from akyolo.sampling import PADDING_MODES, OffsetConv, Point, initial_shape, kernel_positions, sample, sampling_format
+from akyolo.sampling import (
+    PADDING_MODES,
+    ColumnConv,
+    OffsetConv,
+    Point,
+    initial_shape,
+    kernel_positions,
+    mix,
+    sample,
+    sampling_format,
+)
 from akyolo.upstream_blocks import Conv
 
 RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn."}
@@ -58,26 +67,6 @@ def akconv(
 def _in_format_of(x: Tensor, y: Tensor) -> Tensor:
     channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     return y.contiguous(memory_format=torch.channels_last) if channels_last else y.contiguous()
-
-
-def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The column convolution, (N, 1) over taps stacked along rows, as its equal: a 1x1 over all N*C values.
-
-    Args:
-        taps: (B, C, N, h, w).
-        weight: (O, C, N, 1).
-        bias: (O,) or None.
-
-    Returns:
-        (B, O, h, w).
-    """
-    if taps.stride(1) == 1:  # channels lie side by side: rows of a table, nothing is copied
-        rows = rearrange(taps, "b c n h w -> b h w (n c)")
-        return rearrange(F.linear(rows, rearrange(weight, "o c n 1 -> o (n c)"), bias), "b h w o -> b o h w")
-    columns = rearrange(taps, "b c n h w -> b (c n) (h w)")
-    mixed = torch.matmul(rearrange(weight, "o c n 1 -> o (c n)"), columns)
-    mixed = mixed if bias is None else mixed + bias[:, None]
-    return rearrange(mixed, "b o (h w) -> b o h w", h=taps.shape[3])
 
 
 def _check(stride: Any, offset: Any, padding_mode: Any, act: Any) -> None:
@@ -126,7 +115,8 @@ class AKConv(Conv):
     ) -> None:
         taps = initial_shape(num_param, shape)
         _check(stride, offset, padding_mode, act)
-        super().__init__(c1, c2, (num_param, 1), (num_param, 1), p=0, act=act)
+        super().__init__(c1, c2, act=act)
+        self.conv = ColumnConv(c1, c2, num_param)
         self.shape = taps
         self.stride, self.padding_mode = stride, padding_mode
         self.offset_conv = OffsetConv(c1, 2 * num_param, stride) if offset else None
@@ -143,8 +133,8 @@ class AKConv(Conv):
         """The column convolution alone, before BN and activation."""
         seen = sampling_format(x)  # one conversion for both the offsets and the samples
         offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
-        raw = akconv(seen, offset, self.conv.weight, self.shape, self.stride, self.padding_mode, self.conv.bias)
-        return _in_format_of(x, raw)
+        taps = sample(seen, kernel_positions(offset, self.shape, self.stride), self.padding_mode)
+        return _in_format_of(x, self.conv(taps))
 
     def _still(self, x: Tensor) -> Tensor:
         h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])

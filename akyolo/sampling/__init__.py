@@ -1,7 +1,18 @@
-"""Where kernels look (positions) and what they see there (bilinear): the only interpolation in the project."""
+"""Where kernels look (positions), what they see there (bilinear), and the convolutions before and after."""
 
 from akyolo.sampling.bilinear import PADDING_MODES, sample, sampling_format
+from akyolo.sampling.column_conv import ColumnConv, mix
 from akyolo.sampling.offset_conv import OffsetConv
 from akyolo.sampling.positions import Point, initial_shape, kernel_positions
 
-__all__ = ["PADDING_MODES", "OffsetConv", "Point", "initial_shape", "kernel_positions", "sample", "sampling_format"]
+__all__ = [
+    "PADDING_MODES",
+    "ColumnConv",
+    "OffsetConv",
+    "Point",
+    "initial_shape",
+    "kernel_positions",
+    "mix",
+    "sample",
+    "sampling_format",
+]

@@ -1,19 +1,18 @@
 """Bilinear sampling at arbitrary positions: one meaning, two realisations.
 
-On a CPU every sample is a weighted bag of four pixels (`embedding_bag`): about five times faster than `grid_sample`,
-and exact in pixel coordinates, so the slope at an integer position is always that of the cell to its right. It is
-recomputed in the backward pass, so a layer keeps its input and its positions, nothing in between. Elsewhere, and
+On a CPU every sample is a weighted bag of four pixels (`embedding_bag`): several times faster than `grid_sample`, and
+in pixel coordinates. It keeps its input and its positions for the backward pass, nothing in between. Elsewhere, and
 whenever a graph is captured (trace, export, compile), `grid_sample` does the same in normalised coordinates, whose
 rounding may take the left-hand slope at exact integers.
 """
 
-from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from akyolo.errors import RowError, did_you_mean
 
@@ -45,12 +44,8 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
     if padding_mode not in PADDING_MODES:
         raise RowError(f"unknown padding_mode {padding_mode!r}", remedy=did_you_mean(padding_mode, PADDING_MODES))
     yx = yx.to(torch.promote_types(torch.promote_types(x.dtype, yx.dtype), torch.float32))
-    if _by_grid(x):
-        seen = _by_grid_sample(x, yx, padding_mode)
-    elif torch.is_grad_enabled() and (x.requires_grad or yx.requires_grad):
-        seen = checkpoint(_by_bags, x, yx, padding_mode, use_reentrant=False, preserve_rng_state=False)
-    else:
-        seen = _by_bags(x, yx, padding_mode)
+    bounded = yx if padding_mode == "zeros" else _on_the_map(yx, *x.shape[-2:])
+    seen = _by_grid_sample(x, bounded) if _by_grid(x) else _Bags.apply(x, bounded)
     return seen * _official_weight(yx, x) if padding_mode == "official" else seen
 
 
@@ -59,53 +54,108 @@ def _by_grid(x: Tensor) -> bool:
     return captures_a_graph or x.device.type != "cpu"
 
 
-def _by_bags(x: Tensor, yx: Tensor, padding_mode: str) -> Tensor:
-    """Each sample as a weighted sum of four rows of the (B*H*W, C) table of pixels."""
-    batch, _, height, width = x.shape
-    y, x_ = rearrange(_bounded(yx, height, width, padding_mode), "b n h w yx -> yx b h w n")
-    image = torch.arange(batch, device=x.device, dtype=torch.int32).view(-1, 1, 1, 1) * (height * width)
-    corners = list(product(_two_nearest(y, height), _two_nearest(x_, width)))
+class _Bags(torch.autograd.Function):
+    """x (B, C, H, W) and positions (B, N, h, w, 2) to samples (B, C, N, h, w), zeros outside the map."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, yx: Tensor) -> Tensor:
+        """Each sample as a weighted sum of four rows of the (B*H*W, C) table of pixels."""
+        ctx.save_for_backward(x, yx)
+        pixels, weights = _four_corners(yx, *x.shape[-2:])
+        seen = F.embedding_bag(pixels, _table(x, yx.dtype), per_sample_weights=weights, mode="sum")
+        b, n, h, w, _ = yx.shape
+        return rearrange(seen.to(x.dtype), "(b h w n) c -> b c n h w", b=b, n=n, h=h, w=w)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The corners are found again: they would take more memory than the samples."""
+        x, yx = ctx.saved_tensors
+        rows = rearrange(grad, "b c n h w -> (b h w n) c").to(yx.dtype).contiguous()
+        with torch.enable_grad():
+            yx.requires_grad_(ctx.needs_input_grad[1])
+            pixels, weights = _four_corners(yx, *x.shape[-2:])
+        grad_x = grad_yx = None
+        if ctx.needs_input_grad[1]:
+            with torch.enable_grad():
+                seen = F.embedding_bag(pixels, _table(x.detach(), yx.dtype), per_sample_weights=weights, mode="sum")
+            (grad_yx,) = torch.autograd.grad(seen, yx, rows)
+        if ctx.needs_input_grad[0]:
+            b, _, height, width = x.shape
+            table = _scatter(rows, pixels, weights.detach(), b * height * width)
+            grad_x = rearrange(table.to(x.dtype), "(b h w) c -> b c h w", b=b, h=height, w=width)
+        return grad_x, grad_yx
+
+
+def _table(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return rearrange(x, "b c h w -> (b h w) c").to(dtype)
+
+
+def _scatter(rows: Tensor, pixels: Tensor, weights: Tensor, count: int) -> Tensor:
+    """Add each row (M, C) to its four pixels, (M, 4), by its weights: again bags, one a pixel, now of samples."""
+    by_pixel, order = pixels.flatten().sort()
+    starts = torch.searchsorted(by_pixel, torch.arange(count, dtype=by_pixel.dtype), out_int32=True)
+    samples = (order // 4).int()
+    return F.embedding_bag(samples, rows, starts, per_sample_weights=weights.flatten()[order], mode="sum")
+
+
+def _four_corners(yx: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """For each position, in the order b h w n: its four pixels (M, 4) as rows of the table, and their weights."""
+    y, x_ = rearrange(yx, "b n h w yx -> yx b h w n")
+    (above, above_weight), (below, below_weight) = _two_nearest(y, height)
+    (left, left_weight), (right, right_weight) = _two_nearest(x_, width)
+    image = torch.arange(len(yx), dtype=torch.int32).view(-1, 1, 1, 1) * (height * width)
+    above, below = image + above * width, image + below * width
     # corner by corner, then side by side: arithmetic on axes of length 2 would be several times slower
-    pixels = torch.stack([image + row * width + column for (row, _), (column, _) in corners], dim=-1)
-    weights = torch.stack([row_weight * column_weight for (_, row_weight), (_, column_weight) in corners], dim=-1)
-    table = rearrange(x, "b c h w -> (b h w) c").to(yx.dtype)
-    seen = F.embedding_bag(pixels.view(-1, 4), table, per_sample_weights=weights.view(-1, 4), mode="sum")
-    _, n, h, w, _ = yx.shape
-    return rearrange(seen.to(x.dtype), "(b h w n) c -> b c n h w", b=batch, n=n, h=h, w=w)
+    pixels = torch.stack((above + left, above + right, below + left, below + right), dim=-1)
+    weights = (
+        above_weight * left_weight,
+        above_weight * right_weight,
+        below_weight * left_weight,
+        below_weight * right_weight,
+    )
+    return pixels.view(-1, 4), torch.stack(weights, dim=-1).view(-1, 4)
 
 
 def _two_nearest(p: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
     """The pixels left and right of `p` on one axis: (index, weight) each, weight 0 outside the map."""
+    p = (p + p.detach() * 0).clamp(-2, length + 1)  # infinities become NaN, far positions convert to an index
     left = p.detach().floor()
     right_weight = p - left
     return [
-        (at.nan_to_num().clamp(0, length - 1).int(), weight * ((at >= 0) & (at < length)))
+        (at.nan_to_num().clamp_(0, length - 1).int(), weight * ((at >= 0) & (at < length)))
         for at, weight in ((left, 1 - right_weight), (left + 1, right_weight))
     ]
 
 
-def _by_grid_sample(x: Tensor, yx: Tensor, padding_mode: str) -> Tensor:
+def _grid(yx: Tensor, x: Tensor) -> Tensor:
+    """Pixels (y, x) as `grid_sample` counts, (x, y) from -1 to 1 between the map's outer edges."""
+    y, x_ = yx.unbind(-1)
+    return torch.stack(((2 * x_ + 1) / x.shape[-1] - 1, (2 * y + 1) / x.shape[-2] - 1), dim=-1)
+
+
+def _by_grid_sample(x: Tensor, yx: Tensor) -> Tensor:
     height, width = x.shape[-2:]
-    y, x_ = _bounded(yx, height, width, padding_mode).unbind(-1)
-    grid = torch.stack(((2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    y, x_ = (
+        (p + p * 0).clamp(min=-2).clamp(max=length + 1)
+        for p, length in zip(yx.unbind(-1), (height, width), strict=True)
+    )
+    grid = _grid(torch.stack((y, x_), dim=-1), x)
     seen = F.grid_sample(x.to(yx.dtype), rearrange(grid, "b n h w xy -> b (n h) w xy"), align_corners=False)
     # grid_sample may see nothing, rather than NaN, at a position that is NaN
     carried = rearrange((yx * 0).sum(-1), "b n h w -> b 1 n h w")
     return (rearrange(seen, "b c (n h) w -> b c n h w", n=yx.shape[1]) + carried).to(x.dtype)
 
 
-def _bounded(yx: Tensor, height: int, width: int, padding_mode: str) -> Tensor:
-    """Positions that convert to an index without overflow: infinities become NaN, far ones stop at the margin."""
-    yx = yx.masked_fill(~yx.isfinite(), float("nan"))
-    lowest, margin = (-2, 1) if padding_mode == "zeros" else (0, -1)
+def _on_the_map(yx: Tensor, height: int, width: int) -> Tensor:
+    """Clamped to [0, L-1], with no slope at or beyond either limit; what is not finite is NaN."""
     return torch.stack(
-        [_between(p, lowest, length + margin) for p, length in zip(yx.unbind(-1), (height, width), strict=True)], dim=-1
+        [
+            torch.where((p > 0) & (p < length - 1), p, (p.detach() + p.detach() * 0).clamp(min=0).clamp(max=length - 1))
+            for p, length in zip(yx.unbind(-1), (height, width), strict=True)
+        ],
+        dim=-1,
     )
-
-
-def _between(p: Tensor, lowest: int, highest: int) -> Tensor:
-    """Clamp to [lowest, highest], with no slope at or beyond either limit."""
-    return torch.where((p > lowest) & (p < highest), p, p.detach().clamp(min=lowest).clamp(max=highest))
 
 
 def _official_weight(yx: Tensor, x: Tensor) -> Tensor:

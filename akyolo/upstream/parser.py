@@ -12,14 +12,14 @@ from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER
 
 from akyolo.rows import fill, lower
-from akyolo.sampling import OffsetConv
+from akyolo.sampling import ColumnConv, OffsetConv
 
 ParseModel = Callable[..., tuple[nn.Sequential, list[int]]]
 
 
 def install() -> None:
     """Make upstream build our rows and load our classes; doing it twice changes nothing."""
-    torch.serialization.add_safe_globals([OffsetConv])
+    torch.serialization.add_safe_globals([ColumnConv, OffsetConv])
     if not getattr(tasks.parse_model, "understands_akyolo", False):
         tasks.parse_model = _understanding(tasks.parse_model)
 
