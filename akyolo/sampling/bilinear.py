@@ -73,13 +73,11 @@ class _Bags(torch.autograd.Function):
         x, yx = ctx.saved_tensors
         rows = rearrange(grad, "b c n h w -> (b h w n) c").to(yx.dtype).contiguous()
         with torch.enable_grad():
-            yx.requires_grad_(ctx.needs_input_grad[1])
+            yx = yx.detach().requires_grad_(ctx.needs_input_grad[1])
             pixels, weights = _four_corners(yx, *x.shape[-2:])
         grad_x = grad_yx = None
         if ctx.needs_input_grad[1]:
-            with torch.enable_grad():
-                seen = F.embedding_bag(pixels, _table(x.detach(), yx.dtype), per_sample_weights=weights, mode="sum")
-            (grad_yx,) = torch.autograd.grad(seen, yx, rows)
+            (grad_yx,) = torch.autograd.grad(weights, yx, _products(rows, _table(x, yx.dtype), pixels))
         if ctx.needs_input_grad[0]:
             b, _, height, width = x.shape
             table = _scatter(rows, pixels, weights.detach(), b * height * width)
@@ -91,12 +89,24 @@ def _table(x: Tensor, dtype: torch.dtype) -> Tensor:
     return rearrange(x, "b c h w -> (b h w) c").to(dtype)
 
 
+def _products(rows: Tensor, table: Tensor, pixels: Tensor) -> Tensor:
+    """The inner product of each row (M, C) with each of its four pixels (M, 4): the slope of the weights, (M, 4)."""
+    numbers = torch.arange(pixels.numel(), dtype=pixels.dtype)
+    # what autograd calls too; by itself, without the forward pass and the checks around it
+    backward = torch.ops.aten._embedding_bag_per_sample_weights_backward
+    return backward(rows, table, pixels.view(-1), numbers[::4].contiguous(), numbers >> 2, 0).view(-1, 4)
+
+
 def _scatter(rows: Tensor, pixels: Tensor, weights: Tensor, count: int) -> Tensor:
     """Add each row (M, C) to its four pixels, (M, 4), by its weights: again bags, one a pixel, now of samples."""
-    by_pixel, order = pixels.flatten().sort()
-    starts = torch.searchsorted(by_pixel, torch.arange(count, dtype=by_pixel.dtype), out_int32=True)
-    samples = (order // 4).int()
-    return F.embedding_bag(samples, rows, starts, per_sample_weights=weights.flatten()[order], mode="sum")
+    pixels = pixels.view(-1)
+    order = pixels.argsort()
+    sizes = pixels.bincount(minlength=count)
+    starts = (sizes.cumsum(0) - sizes).int()
+    samples = (order >> 2).int()
+    return F.embedding_bag(
+        samples, rows, starts, per_sample_weights=weights.view(-1).index_select(0, order), mode="sum"
+    )
 
 
 def _four_corners(yx: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,8 @@ def kernel_positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Ten
     h, w = offset.shape[-2:]
     rows, columns = (torch.arange(length, device=offset.device, dtype=dtype) * stride for length in (h, w))
     taps = torch.tensor(list(shape), device=offset.device, dtype=dtype)
-    base_y = rows[None, :, None] + taps[:, 0, None, None]
-    base_x = columns[None, None, :] + taps[:, 1, None, None]
-    y, x = rearrange(offset.to(dtype), "b (yx n) h w -> yx b n h w", yx=2).unbind(0)
-    return torch.stack((y + base_y, x + base_x), dim=-1)
+    # y and x as two maps each, the taps side by side: the order in which `sample` reads them
+    moved = rearrange(offset.to(dtype), "b (yx n) h w -> yx b h w n", yx=2).unbind(0)
+    y = moved[0] + (rows[:, None, None] + taps[:, 0])
+    x = moved[1] + (columns[:, None] + taps[:, 1])
+    return rearrange(torch.stack((y, x)), "yx b h w n -> b n h w yx")
