@@ -24,8 +24,10 @@ from akyolo.sampling import (
     ColumnConv,
     OffsetConv,
     Point,
+    converted,
     initial_shape,
     kernel_positions,
+    memory_format,
     mix,
     sample,
     sampling_format,
@@ -61,12 +63,8 @@ def akconv(
     Raises:
         RowError: unknown padding_mode.
     """
-    return _in_format_of(x, mix(sample(x, kernel_positions(offset, shape, stride), padding_mode), weight, bias))
-
-
-def _in_format_of(x: Tensor, y: Tensor) -> Tensor:
-    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return y.contiguous(memory_format=torch.channels_last) if channels_last else y.contiguous()
+    taps = sample(x, kernel_positions(offset, shape, stride), padding_mode)
+    return converted(mix(taps, weight, bias), memory_format(x))
 
 
 def _check(stride: Any, offset: Any, padding_mode: Any, act: Any) -> None:
@@ -134,7 +132,7 @@ class AKConv(Conv):
         seen = sampling_format(x)  # one conversion for both the offsets and the samples
         offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
         taps = sample(seen, kernel_positions(offset, self.shape, self.stride), self.padding_mode)
-        return _in_format_of(x, self.conv(taps))
+        return converted(self.conv(taps), memory_format(x))
 
     def _still(self, x: Tensor) -> Tensor:
         h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])

@@ -2,6 +2,7 @@
 
 from akyolo.sampling.bilinear import PADDING_MODES, sample, sampling_format
 from akyolo.sampling.column_conv import ColumnConv, mix
+from akyolo.sampling.memory_format import converted, memory_format
 from akyolo.sampling.offset_conv import OffsetConv
 from akyolo.sampling.positions import Point, initial_shape, kernel_positions
 
@@ -10,8 +11,10 @@ __all__ = [
     "ColumnConv",
     "OffsetConv",
     "Point",
+    "converted",
     "initial_shape",
     "kernel_positions",
+    "memory_format",
     "mix",
     "sample",
     "sampling_format",

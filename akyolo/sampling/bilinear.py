@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from akyolo.errors import RowError, did_you_mean
+from akyolo.sampling.memory_format import converted
 
 PADDING_MODES = ("zeros", "border", "official")
 
 
 def sampling_format(x: Tensor) -> Tensor:
     """The same map in the memory format that `sample` reads fastest: on a CPU the channels of a pixel side by side."""
-    return x if _by_grid(x) else x.contiguous(memory_format=torch.channels_last)
+    return x if _by_grid(x) else converted(x, torch.channels_last)
 
 
 def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:

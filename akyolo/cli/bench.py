@@ -1,0 +1,327 @@
+"""`akyolo bench`: how fast and how large our operators are, beside plain convolutions and the released method."""
+
+import argparse
+import copy
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from akyolo.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from akyolo.metrics.latency import Row, Variant
+
+SUMMARY = "measure the speed and memory of operators or whole models, side by side"
+
+OPS_HELP = """\
+AKConv in each of the six places where YOLOv8n downsamples, beside the paper's four gathers, torchvision's
+deform_conv2d, and the plain Conv 3x3 that it replaces. All run interleaved in one process, with offsets of 2 pixels
+(standard deviation); equal maths is checked first. Ratios are to the faster of the plain convolution's two memory
+formats. Memory is beyond the inputs and weights at its peak, and the activations kept for the backward pass.
+"""
+
+MODEL_HELP = """\
+One training step (forward, loss, backward, optimizer) and inference (fused, no gradients) of each model on random
+images, interleaved in one process. Ratios are to the first model.
+"""
+
+DEFAULT_MODELS = ("yolov8n.yaml", "cfg/yolov8n-akconv5.yaml")
+# YOLOv8n at 640 pixels: input channels, output channels, height and width of the input
+LAYERS = ((16, 32, 320), (32, 64, 160), (64, 128, 80), (128, 256, 40), (64, 64, 80), (128, 128, 40))
+PLAIN = ("plain", "plain channels_last")
+OURS = ("ours", "ours channels_last")
+FOUR_GATHER, DEFORM = "four-gather", "deform_conv2d"
+TOLERANCE = 1e-9  # of the largest output, in float64
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    ops = actions.add_parser("ops", help="AKConv by layer", description=OPS_HELP, formatter_class=raw)
+    ops.add_argument("--num-param", type=int, default=5, metavar="N", help="taps of the kernel (default 5)")
+    model = actions.add_parser("model", help="whole models", description=MODEL_HELP, formatter_class=raw)
+    model.add_argument("models", nargs="*", default=[*DEFAULT_MODELS], metavar="MODEL", help="YAML or weights")
+    for action in (ops, model):
+        action.add_argument("--batch", type=int, default=4, help="images (default 4)")
+        action.add_argument("--imgsz", type=int, default=640, help="pixels of a side, a multiple of 32 (default 640)")
+        action.add_argument("--rounds", type=int, default=10, help="counted runs of each variant (default 10)")
+        action.add_argument("--threads", type=int, help="CPU threads (default: what torch takes)")
+        action.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+        action.add_argument("--dtype", default="float32", help=f"{', '.join(DTYPES)}; 16 bits by autocast")
+        action.add_argument("--json", action="store_true", help="print JSON alone on stdout")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, and print.
+
+    Raises:
+        AkyoloError: an option, device or model that cannot be used.
+    """
+    from akyolo.metrics.latency import summarise
+
+    device, dtype = _checked(options)
+    of_ops = options.action == "ops"
+    measured = _ops(options, device, dtype) if of_ops else _models(options, device, dtype)
+    references = {"plain": PLAIN, "four_gather": (FOUR_GATHER,)} if of_ops else {"first": options.models[:1]}
+    rows: list[Row] = []
+    with _threads(options.threads) as threads, _all_stdout_to_stderr() if options.json else nullcontext():
+        about = _about(options, device, threads)
+        for found in measured:
+            if not rows and not options.json:
+                print(", ".join(f"{key} {value}" for key, value in about.items()))
+            rows += found
+            if not options.json:
+                print(_table(found), flush=True)
+    summary = summarise(rows, references)
+    if options.json:
+        print(json.dumps({**about, "rows": rows, "summary": summary}, indent=2))
+    else:
+        print(_summary_table(summary))
+
+
+def _checked(options: argparse.Namespace) -> "tuple[torch.device, torch.dtype]":
+    import torch
+
+    for name in ("batch", "rounds", "threads"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"{value} is below 1", where=f"--{name}")
+    if options.imgsz < 64 or options.imgsz % 32:
+        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", where="--imgsz")
+    if options.dtype not in DTYPES:
+        raise ConfigError(f"unknown {options.dtype!r}", where="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
+    try:
+        device = torch.device(options.device)
+    except RuntimeError:
+        raise ConfigError(f"unknown {options.device!r}", where="--device", remedy="use cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"{device} is not supported here", where="--device", remedy="use cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        have = torch.cuda.device_count()
+        raise ConfigError(f"there is no {device}: {have} CUDA devices", where="--device", remedy="use cpu")
+    return device, getattr(torch, options.dtype)
+
+
+def _about(options: argparse.Namespace, device: "torch.device", threads: int) -> dict[str, Any]:
+    import torch
+
+    name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    settings = {"batch": options.batch, "imgsz": options.imgsz, "rounds": options.rounds}
+    return {"device": name, "threads": threads, "torch": torch.__version__, "dtype": options.dtype, **settings}
+
+
+@contextmanager
+def _threads(threads: int | None) -> Iterator[int]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _all_stdout_to_stderr() -> Iterator[None]:
+    """Upstream logs to stdout; by file descriptor, since its handlers hold the stream they began with."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(stdout, 1)
+        os.close(stdout)
+
+
+def _ops(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtype") -> "Iterator[list[Row]]":
+    """The rows of one layer and pass after the other."""
+    import torch
+
+    from akyolo.metrics.latency import FORWARD, FORWARD_BACKWARD, forward, forward_backward, measure
+
+    torch.manual_seed(0)
+    for c1, c2, side_at_640 in LAYERS:
+        side = side_at_640 * options.imgsz // 640
+        x = torch.randn(options.batch, c1, side, side, device=device)
+        modules = layer_variants(c1, c2, options.num_param, x)
+        check_equal(modules, x)
+        inputs = {name: x.to(dtype, memory_format=_format(name)) for name in modules}
+        for of, prepare in ((FORWARD, forward), (FORWARD_BACKWARD, forward_backward)):
+            variants = {name: prepare(module, inputs[name], dtype) for name, module in modules.items()}
+            yield measure(f"{c1}-{c2} at {side}", of, variants, PLAIN, options.rounds, device)
+
+
+def layer_variants(c1: int, c2: int, num_param: int, x: "Tensor") -> "dict[str, nn.Module]":
+    """One downsampling layer in all its variants, on the device of `x` (B, c1, H, W); AKConv's share their weights.
+
+    Raises:
+        RowError: no kernel has so many taps.
+    """
+    from akyolo.metrics.four_gather import DeformColumn, FourGather
+    from akyolo.metrics.latency import spread_offsets
+    from akyolo.ops.akconv import AKConv
+    from akyolo.upstream_blocks import Conv
+
+    ours, plain = AKConv(c1, c2, num_param, stride=2).to(x.device), Conv(c1, c2, 3, 2).to(x.device)
+    spread_offsets(ours, x)
+    by_other_means = {FOUR_GATHER: FourGather(c1, c2, num_param, 2), DEFORM: DeformColumn(c1, c2, num_param, 2)}
+    for module in by_other_means.values():
+        module.to(x.device).load_state_dict(ours.state_dict())
+    modules = by_other_means | dict.fromkeys(OURS, ours) | dict.fromkeys(PLAIN, plain)
+    return {name: copy.deepcopy(module).to(memory_format=_format(name)) for name, module in modules.items()}
+
+
+def _format(variant: str) -> "torch.memory_format":
+    import torch
+
+    return torch.channels_last if variant.endswith("channels_last") else torch.contiguous_format
+
+
+def check_equal(modules: "Mapping[str, nn.Module]", x: "Tensor") -> None:
+    """Refuse to time methods that do not compute the same: in float64, with the border that each of them has.
+
+    Raises:
+        RuntimeError: outputs differ by more than TOLERANCE of the largest.
+    """
+    import torch
+
+    def output(name: str, padding_mode: str) -> "Tensor":
+        module: Any = copy.deepcopy(modules[name]).double().eval()
+        module.padding_mode = padding_mode
+        with torch.no_grad():
+            return module(x.to(torch.float64, memory_format=_format(name)))
+
+    nchw, channels_last = OURS
+    for name, other, padding_mode in (
+        (channels_last, nchw, "zeros"),
+        (DEFORM, nchw, "zeros"),
+        (FOUR_GATHER, nchw, "official"),
+    ):
+        expected = output(other, padding_mode)
+        error = ((output(name, padding_mode) - expected).abs().max() / expected.abs().max()).item()
+        if not error <= TOLERANCE:
+            raise RuntimeError(f"{name} and {other} differ by {error:.1e} of the largest output: nothing to compare")
+
+
+def _models(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtype") -> "Iterator[list[Row]]":
+    """The rows of inference, then of training."""
+    import torch
+
+    from akyolo.metrics.latency import measure
+
+    torch.manual_seed(0)
+    networks = {name: _network(name) for name in options.models}
+    images = torch.rand(options.batch, 3, options.imgsz, options.imgsz, device=device)
+    for of, prepare in (("inference", _inference), ("training step", _training)):
+        variants = {
+            name: prepare(copy.deepcopy(network).to(device), images, dtype) for name, network in networks.items()
+        }
+        yield measure("model", of, variants, options.models[:1], options.rounds, device)
+
+
+def _network(name: str) -> Any:
+    """A detection model by the name of its YAML or weights."""
+    from torch import nn
+
+    from akyolo import YOLO
+
+    try:
+        yolo: Any = YOLO(name)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no model {name!r}", remedy="give a model YAML or weights (.pt)") from None
+    if not isinstance(yolo.model, nn.Module):
+        raise ConfigError(f"{name} is an export", remedy="give a model YAML or weights (.pt)")
+    if yolo.task != "detect":
+        raise ConfigError(f"{name} is a model for {yolo.task}", remedy="only detection models can be measured")
+    network: Any = yolo.model.float()
+    if isinstance(network.args, dict):  # the loss reads attributes, as a trainer provides them
+        network.args = argparse.Namespace(**network.args)
+    return network
+
+
+def _inference(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant":
+    from akyolo.metrics.latency import forward, spread_offsets
+
+    spread_offsets(network.eval(), images)
+    return forward(network.fuse(verbose=False), images, dtype)
+
+
+def _training(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant":
+    import torch
+
+    from akyolo.metrics.latency import Variant, autocast, spread_offsets, state_of
+
+    spread_offsets(network.train(), images)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(".dfl" not in name)  # as upstream trains, whatever the checkpoint says
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    # a rate of zero costs the same, and the work does not drift from round to round
+    optimizer = torch.optim.SGD(learned, lr=0.0, momentum=0.937, nesterov=True)
+    batch = {"img": images, **_labels(len(images), len(network.names), images.device)}
+
+    def step() -> None:
+        with autocast(images.device, dtype):
+            loss, _ = network(batch)
+        loss.sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return Variant(step, state_of(network))
+
+
+def _labels(images: int, classes: int, device: "torch.device", per_image: int = 8) -> "dict[str, Tensor]":
+    """Random boxes, cxcywh_norm, in upstream's batch format."""
+    import torch
+
+    boxes = images * per_image
+    return {
+        "batch_idx": torch.arange(images, device=device).repeat_interleave(per_image).float(),
+        "cls": torch.randint(classes, (boxes, 1), device=device).float(),
+        "bboxes": torch.rand(boxes, 4, device=device) * 0.4 + 0.3,
+    }
+
+
+def _table(rows: "Sequence[Row]") -> str:
+    """The variants of one layer in one pass."""
+    title = f"{rows[0]['layer']}, {rows[0]['pass']}"
+    lines = ["", f"{title:<36}{'median ms':>10}{'IQR ms':>9}{'ratio':>8}{'peak MiB':>10}{'kept MiB':>10}"]
+    for row in rows:
+        peak, kept = row["peak_bytes"] / 2**20, row["kept_bytes"] / 2**20
+        times = f"{row['median_ms']:>10.2f}{row['iqr_ms']:>9.2f}{row['ratio']:>8.2f}"
+        lines.append(f"  {row['variant']:<34}{times}{peak:>10.1f}{kept:>10.1f}")
+    return "\n".join(lines)
+
+
+def _summary_table(summary: "Mapping[str, Mapping[str, Mapping[str, float]]]") -> str:
+    """Over all layers: sums and geometric means; "-" where a pass keeps nothing."""
+    lines = []
+    for of, variants in summary.items():
+        columns = list(dict.fromkeys(key for values in variants.values() for key in values))
+        heads = [_head(column) for column in columns]
+        lines += ["", f"{'in all, ' + of:<36}" + "".join(f"{head:>19}" for head in heads)]
+        for name, values in variants.items():
+            lines.append(f"  {name:<34}" + "".join(f"{_cell(column, values.get(column)):>19}" for column in columns))
+    return "\n".join(lines)
+
+
+def _head(column: str) -> str:
+    for key, head in (("geomean_ratio_to_", "time / "), ("kept_ratio_to_", "kept / ")):
+        column = column.replace(key, head)
+    return {"sum_ms": "sum ms", "kept_bytes": "kept MiB"}.get(column, column)
+
+
+def _cell(column: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value / 2**20:.1f}" if column == "kept_bytes" else f"{value:.2f}"

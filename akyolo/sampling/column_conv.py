@@ -1,0 +1,33 @@
+"""The convolution that mixes what the taps saw."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The column convolution, (N, 1) over taps stacked along rows, as its equal: a 1x1 over all N*C values.
+
+    Args:
+        taps: (B, C, N, h, w).
+        weight: (O, C, N, 1).
+        bias: (O,) or None.
+
+    Returns:
+        (B, O, h, w).
+    """
+    # in whichever order the values lie side by side in memory, so that nothing is copied
+    values = "(n c)" if taps.stride(1) == 1 else "(c n)"
+    stacked = rearrange(taps, f"b c n h w -> b {values} h w")
+    return F.conv2d(stacked, rearrange(weight, f"o c n 1 -> o {values} 1 1"), bias)
+
+
+class ColumnConv(nn.Conv2d):
+    """`mix` with its weight, (c2, c1, N, 1) without bias: profilers and `fuse()` know it as the convolution it is."""
+
+    def __init__(self, c1: int, c2: int, num_param: int) -> None:
+        super().__init__(c1, c2, (num_param, 1), (num_param, 1), bias=False)
+
+    def forward(self, taps: Tensor) -> Tensor:
+        """(B, c1, N, h, w) to (B, c2, h, w)."""
+        return mix(taps, self.weight, self.bias)
