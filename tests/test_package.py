@@ -13,6 +13,7 @@ import pytest
 import akyolo
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTRA = re.compile(r"akyolo\[(\w+)\]")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -53,7 +54,7 @@ def test_the_wheel_works_without_the_checkout(wheel, tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert run.stdout.split() == ["s"], run.stderr
+    assert run.stdout.split()[-1] == "s", run.stderr
 
 
 def test_one_version():
@@ -62,10 +63,8 @@ def test_one_version():
 
 
 def test_every_extra_the_code_names_exists():
-    named = {
-        extra for path in (ROOT / "akyolo").rglob("*.py") for extra in re.findall(r"akyolo\[(\w+)\]", path.read_text())
-    } | {"export", "openvino", "track"}
-    assert named <= PROJECT["optional-dependencies"].keys()
+    named = {extra for path in (ROOT / "akyolo").rglob("*.py") for extra in EXTRA.findall(path.read_text())}
+    assert {"export", "openvino", "track"} <= named <= PROJECT["optional-dependencies"].keys()
 
 
 def fake_python(folder, failing):

@@ -5,7 +5,7 @@ import copy
 import json
 from typing import Any
 
-from torch import nn
+from akyolo.errors import ConfigError
 
 SUMMARY = "layers, parameters and GFLOPs of a model"
 
@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> None:
     """
     from akyolo.upstream.logs import logs_on_stderr
 
+    if options.imgsz < 32:
+        raise ConfigError(f"--imgsz {options.imgsz} must be at least 32 pixels")
     with logs_on_stderr():
         facts = describe(options.model, options.imgsz)
     if options.json:
@@ -45,10 +47,13 @@ def describe(name: str, imgsz: int) -> dict[str, Any]:
     from akyolo.metrics.cost import cost
 
     model = YOLO(name).model
+    if isinstance(model, str):
+        raise ConfigError(f"{name} is an export: it has no layers to show", remedy="name the weights it was made of")
     costs = {
         "unfused": cost(model, imgsz, imgsz, model.yaml.get("channels", 3)),
         "fused": cost(copy.deepcopy(model).fuse(verbose=False), imgsz, imgsz, model.yaml.get("channels", 3)),
     }
+    depth = _depth(model.yaml)
     return {
         "model": name,
         "nc": model.yaml["nc"],
@@ -56,18 +61,25 @@ def describe(name: str, imgsz: int) -> dict[str, Any]:
         "params": {state: c.params for state, c in costs.items()},
         "gflops": {state: c.gflops for state, c in costs.items()},
         "layers": [
-            _layer(module, row)
+            _layer(module, row, depth)
             for module, row in zip(model.model, model.yaml["backbone"] + model.yaml["head"], strict=True)
         ],
     }
 
 
-def _layer(module: Any, row: list[Any]) -> dict[str, Any]:
-    """One row, as the YAML writes it, with what was built of it."""
+def _depth(model_yaml: dict[str, Any]) -> float:
+    """By what the scale multiplies repeats."""
+    scales = model_yaml.get("scales")
+    scale = model_yaml.get("scale") or next(iter(scales or {}), None)
+    return scales[scale][0] if scales else model_yaml.get("depth_multiple", 1.0)
+
+
+def _layer(module: Any, row: list[Any], depth: float) -> dict[str, Any]:
+    """What was built of one row: n as upstream's table counts it, args as the YAML writes them."""
     return {
         "i": module.i,
         "from": module.f,
-        "n": len(module) if isinstance(module, nn.Sequential) else row[1],
+        "n": max(round(row[1] * depth), 1) if row[1] > 1 else row[1],
         "module": row[2],
         "params": module.np,
         "args": row[3],

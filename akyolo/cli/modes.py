@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from akyolo import YOLO
-from akyolo.errors import ConfigError
-from akyolo.upstream.arguments import check_arguments, keys_with_defaults, read_value
+from akyolo.errors import ConfigError, DatasetError, did_you_mean
+from akyolo.upstream.arguments import check_arguments, keys_with_defaults, read_value, refused_by_upstream
 from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.optional import never_install
 
@@ -22,12 +22,36 @@ def run(mode: str, words: list[str]) -> None:
     name, arguments = _split(mode, words)
     never_install()
     check_arguments(mode, arguments)
-    model = YOLO(name, task=arguments.pop("task", None), verbose=mode == "train")
-    result = getattr(model, mode)(**arguments)
+    if mode in {"predict", "track"}:
+        arguments.setdefault("save", True)  # upstream does so for its own command alone
+    model = YOLO(name, task=arguments.pop("task", None))
+    _check_kind_of_data(model.task, arguments.get("data"))
+    try:
+        result = getattr(model, mode)(**arguments)
+    except ModuleNotFoundError as error:  # upstream would have installed it
+        raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
+    except Exception as error:
+        if not refused_by_upstream(error):
+            raise
+        raise ConfigError(f"{_first_line(error)} ({type(error).__name__} in Ultralytics)") from error
     if mode == "train" and is_main_process():
         _report(model)
     elif mode == "export":
         print(f"exported to {result}")
+
+
+def _check_kind_of_data(task: str, data: Any) -> None:
+    """A classifier takes a folder of folders, every other task a YAML."""
+    if isinstance(data, str) and task != "classify" and Path(data).suffix not in {".yaml", ".yml", ".ndjson"}:
+        near = [str(path) for path in Path(data if Path(data).is_dir() else Path(data).parent).glob("*.yaml")]
+        raise DatasetError(
+            f"data={data} is no data YAML",
+            remedy=did_you_mean(data, near) if near else "`akyolo data import` makes one",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:
@@ -48,23 +72,28 @@ def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:
     if len(names) != 1:
         found = f"{len(names)} models ({', '.join(names)})" if names else "no model"
         example = f"akyolo {mode} {'cfg/yolov8n-akconv5.yaml' if mode == 'train' else 'best.pt'} key=value ..."
-        raise ConfigError(f"{found} named", remedy=f"write {example}")
+        hint = ", e.g. source=photo.jpg" if len(names) > 1 else ""
+        raise ConfigError(f"{found} named", remedy=f"write {example}{hint}")
     return names[0], arguments
 
 
 def _report(model: YOLO) -> None:
     """Where the results are, and what to do next."""
     trainer = model.trainer
-    folder = _short(trainer.save_dir)
-    best = f"{folder}/weights/best.pt"
-    pictures = sorted(trainer.save_dir.glob("val_batch*_pred.jpg"))
-    print(f"\nresults      {folder}/results.csv, results.png")
-    if pictures:
-        print(f"predictions  {_short(pictures[0])}")
-    print(f"weights      {best}\n\nnext:")
-    print(f"  akyolo val {best}")
-    print(f"  akyolo predict {best} source=YOUR.jpg")
-    print(f"  akyolo train {model.trainer.args.model} data=YOUR.yaml epochs=100")
+    best = trainer.best if trainer.best.exists() else trainer.last
+    found = {
+        "results": [trainer.csv, trainer.save_dir / "results.png"],
+        "predictions": sorted(trainer.save_dir.glob("val_batch*_pred.jpg"))[:1],
+        "weights": [best],
+    }
+    print()
+    for name, files in found.items():
+        if there := ", ".join(_short(file) for file in files if file.exists()):
+            print(f"{name:<12} {there}")
+    print("\nnext:")
+    print(f"  akyolo val {_short(best)}")
+    print(f"  akyolo predict {_short(best)} source=YOUR.jpg")
+    print(f"  akyolo train {trainer.args.model} data=YOUR.yaml epochs=100")
 
 
 def _short(path: Path) -> str:

@@ -10,7 +10,7 @@ doubled border weights); its learning rate of 0.1 for the offsets had no effect,
 `offset_lr` here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,6 @@ from akyolo.sampling import (
     initial_shape,
     kernel_positions,
     memory_format,
-    mix,
     sample,
     sampling_format,
 )
@@ -40,22 +39,20 @@ RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn.
 def akconv(
     x: Tensor,
     offset: Tensor,
-    weight: Tensor,
+    column: Callable[[Tensor], Tensor],
     shape: Sequence[Point],
     stride: int = 1,
     padding_mode: str = "zeros",
-    bias: Tensor | None = None,
 ) -> Tensor:
     """Sample `x` at shape + offset and mix the taps (arXiv 2311.11587, section 3.3).
 
     Args:
         x: (B, C, H, W), floating point.
         offset: (B, 2N, h, w) with h = ceil(H/stride): N rows (y) then N columns (x), in pixels of x.
-        weight: (O, C, N, 1), the column convolution's weight.
+        column: the column convolution, taps (B, N, C, h, w) to (B, O, h, w): a `ColumnConv`.
         shape: N initial points (y, x) in pixels.
         stride: pixels of x between neighbouring outputs.
         padding_mode: `zeros`, `border` or `official`, see `akyolo.sampling.sample`.
-        bias: (O,) or None.
 
     Returns:
         (B, O, h, w) in the memory format of x.
@@ -64,7 +61,7 @@ def akconv(
         RowError: unknown padding_mode.
     """
     taps = sample(x, kernel_positions(offset, shape, stride), padding_mode)
-    return converted(mix(taps, weight, bias), memory_format(x))
+    return converted(column(rearrange(taps, "b c n h w -> b n c h w")), memory_format(x))
 
 
 def _check(stride: Any, offset: Any, padding_mode: Any, act: Any) -> None:
@@ -131,8 +128,8 @@ class AKConv(Conv):
         """The column convolution alone, before BN and activation."""
         seen = sampling_format(x)  # one conversion for both the offsets and the samples
         offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
-        taps = sample(seen, kernel_positions(offset, self.shape, self.stride), self.padding_mode)
-        return converted(self.conv(taps), memory_format(x))
+        raw = akconv(seen, offset, self.conv, self.shape, self.stride, self.padding_mode)
+        return converted(raw, memory_format(x))
 
     def _still(self, x: Tensor) -> Tensor:
         h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])
@@ -143,12 +140,15 @@ class AKConv(Conv):
         return iter(()) if self.offset_conv is None else self.offset_conv.parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Also read what the released AKConv and LDConv wrote."""
+        """Also read what the released AKConv and LDConv wrote; no normalisation without the convolution it is of."""
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key.removeprefix(prefix)
             for released, ours in RELEASED_NAMES.items():
                 if name.startswith(released):
                     state_dict[prefix + ours + name.removeprefix(released)] = state_dict.pop(key)
+        if f"{prefix}conv.weight" not in state_dict:  # a plain Conv stood in this row: its BN would fit by name
+            for key in [key for key in state_dict if key.startswith(f"{prefix}bn.")]:
+                del state_dict[key]
         self._check_released_shape(state_dict.pop(prefix + "p_n", None), error_msgs=args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from torch import nn
+
 from akyolo.errors import RowError, did_you_mean
 from akyolo.registry import OperatorSpec, is_operator, operator, operators
 from akyolo.rows.activation import check_activation
@@ -26,7 +28,7 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
     Raises:
         RowError: a row, or the mapping itself, that cannot be built; it names file and row.
     """
-    file = str(cfg.get("yaml_file") or "model yaml")
+    file = str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
     check_activation(cfg.get("activation"), f"{file}, activation")
     planned, sections, index = [], {}, 0
     for section in ("backbone", "head"):
@@ -34,7 +36,10 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
         for row in _section(cfg, section, file):
             where = f"{file}, row {index}"
             source, repeats, name, args = _checked_row(row, where, upstream_modules)
+            _check_source(source, index, where)
             if is_operator(name):
+                if not _is_whole(source):
+                    raise RowError(f"{name} looks at one row, not at {source!r}", where=where)
                 ours, args = _lower_row(operator(name), index, args, where)
                 planned.append(ours)
                 name = operator(ours.operator).stands_in
@@ -78,10 +83,23 @@ def _checked_row(row: Any, where: str, upstream_modules: Collection[str]) -> tup
         raise RowError(f"repeats={repeats!r} must be a whole number of at least 1", where=where, remedy=shape)
     if not isinstance(name, str):
         raise RowError(f"module {name!r} must be a name", where=where, remedy=shape)
-    if not is_operator(name) and name not in upstream_modules and not name.startswith(("nn.", "torchvision.ops.")):
+    if not is_operator(name) and name not in upstream_modules and not _is_library_module(name):
         known = [*upstream_modules, *(spec.name for spec in operators())]
         raise RowError(f"unknown module {name!r}", where=where, remedy=did_you_mean(name, known))
     return source, repeats, name, args
+
+
+def _is_library_module(name: str) -> bool:
+    """`nn.Name` or `torchvision.ops.Name`, which upstream looks up there."""
+    library, _, attribute = name.rpartition(".")
+    return (library == "nn" and hasattr(nn, attribute)) or library == "torchvision.ops"
+
+
+def _check_source(source: Any, index: int, where: str) -> None:
+    """A row looks back: -1 is the row before, 0 the first of all."""
+    for row in source if isinstance(source, list) else [source]:
+        if not -max(index, 1) <= row < max(index, 1):
+            raise RowError(f"from={source!r} names no row before this one", where=where)
 
 
 def _lower_row(spec: OperatorSpec, index: int, args: list[Any], where: str) -> tuple[PlannedRow, list[Any]]:

@@ -2,7 +2,7 @@
 
 from akyolo.sampling.bilinear import PADDING_MODES, sample, sampling_format
 from akyolo.sampling.column_conv import ColumnConv, mix
-from akyolo.sampling.memory_format import converted, memory_format
+from akyolo.sampling.memory_formats import converted, memory_format
 from akyolo.sampling.offset_conv import OffsetConv
 from akyolo.sampling.positions import Point, initial_shape, kernel_positions
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from akyolo.errors import RowError, did_you_mean
-from akyolo.sampling.memory_format import converted
+from akyolo.sampling.memory_formats import converted
 
 PADDING_MODES = ("zeros", "border", "official")
 

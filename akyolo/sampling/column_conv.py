@@ -23,11 +23,14 @@ def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class ColumnConv(nn.Conv2d):
-    """`mix` with its weight, (c2, c1, N, 1) without bias: profilers and `fuse()` know it as the convolution it is."""
+    """`mix` with its weight, (c2, c1, N, 1) without bias: profilers and `fuse()` know it as the convolution it is.
+
+    It takes taps with the channels third from the last, where profilers look for them.
+    """
 
     def __init__(self, c1: int, c2: int, num_param: int) -> None:
         super().__init__(c1, c2, (num_param, 1), (num_param, 1), bias=False)
 
     def forward(self, taps: Tensor) -> Tensor:
-        """(B, c1, N, h, w) to (B, c2, h, w)."""
-        return mix(taps, self.weight, self.bias)
+        """(B, N, c1, h, w) to (B, c2, h, w)."""
+        return mix(rearrange(taps, "b n c h w -> b c n h w"), self.weight, self.bias)

@@ -56,6 +56,8 @@ def _named(name: str) -> tuple[Point, ...]:
 
 def _listed(points: Sequence[Sequence[float]]) -> tuple[Point, ...]:
     try:
+        if any(isinstance(v, bool | str) for pair in points for v in pair):
+            raise TypeError
         pairs = tuple((float(y), float(x)) for y, x in points)
     except (TypeError, ValueError):
         raise RowError(f"shape={points!r} is no list of points", remedy="write [[y, x], ...] in pixels") from None

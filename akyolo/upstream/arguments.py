@@ -1,18 +1,21 @@
 """Check what the user wrote after the model, before anything is built or written."""
 
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from ultralytics.cfg import TASKS, _handle_deprecation, check_cfg, parse_key_value_pair
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.engine.exporter import export_formats
-from ultralytics.utils import DEFAULT_CFG_DICT
-from ultralytics.utils.checks import check_yaml
+from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, ROOT, YAML
+from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_yaml
 from ultralytics.utils.torch_utils import select_device
 
 from akyolo.errors import ConfigError, DatasetError, did_you_mean
 from akyolo.packaged import packaged
+from akyolo.upstream.checkpoint import check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
 from akyolo.upstream.settings import check_hyperparameters
 
@@ -40,8 +43,11 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
         ConfigError: a key or value; the message names it and what would be right.
         DatasetError: a data set that is missing or incomplete.
     """
-    known = {*DEFAULT_CFG_DICT, *EXTRA.get(mode, ())}
-    current = _handle_deprecation(dict(arguments))
+    known = {*DEFAULT_CFG_DICT, *EXTRA.get(mode, ())} - {"mode"}
+    if arguments.get("cfg") and not check_yaml(str(arguments["cfg"]), hard=False):
+        raise ConfigError(f"there is no file {str(arguments['cfg'])!r} for cfg=")
+    written = YAML.load(check_yaml(arguments["cfg"])) if arguments.get("cfg") else {}
+    current = _handle_deprecation({**{key: value for key, value in written.items() if key != "mode"}, **arguments})
     for key in current:
         if key not in known:
             raise ConfigError(f"unknown argument {key!r}", remedy=did_you_mean(key, known))
@@ -51,12 +57,15 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
     _check_choice(current, "optimizer", OPTIMIZERS)
     _check_choice(current, "format", export_formats()["Argument"])
     _check_imgsz(current.get("imgsz", 640))
+    _check_batch(mode, current.get("batch", 16))
     if current.get("device") is not None:
-        _refuse(lambda: select_device(current["device"], verbose=False))
-    if isinstance(current.get("data"), str):
+        _check_device(current["device"])
+    _check_files(current)
+    if current.get("data") is not None:
         check_data(current["data"])
     if isinstance(current.get("source"), str):
         _check_source(current["source"])
+    _check_whole(current, "iterations")
 
 
 def _refuse(check: Callable[[], Any]) -> None:
@@ -73,19 +82,60 @@ def _check_choice(arguments: dict[str, Any], key: str, choices: Iterable[str]) -
         raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
+def _check_whole(arguments: dict[str, Any], key: str) -> None:
+    value = arguments.get(key, 1)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"'{key}={value}' must be a whole number of at least 1")
+
+
+def _check_files(arguments: dict[str, Any]) -> None:
+    if arguments.get("tracker") and not check_yaml(str(arguments["tracker"]), hard=False):
+        raise ConfigError(f"there is no file {str(arguments['tracker'])!r} for tracker=")
+    for key in ("resume", "pretrained", "distill_model"):
+        if isinstance(arguments.get(key), str):
+            check_loadable(arguments[key])
+            if not arguments[key].endswith(".pt"):
+                raise ConfigError(f"'{key}={arguments[key]}' must be weights, a .pt file")
+
+
+def _check_batch(mode: str, value: Any) -> None:
+    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds."""
+    if not value > 0 and not (mode == "train" and value == -1):
+        raise ConfigError(f"'batch={value}' must be at least 1")
+
+
+def _check_device(value: Any) -> None:
+    LOGGER.disabled = True  # it would greet, and explain devices at length
+    try:
+        device = select_device(value, verbose=False)
+        torch.empty(0, device=device)
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        raise ConfigError(f"there is no device {value!r} here", remedy="cpu, 0 or 0,1 for CUDA devices, mps") from None
+    finally:
+        LOGGER.disabled = False
+
+
+def refused_by_upstream(error: BaseException) -> bool:
+    """Whether an exception was raised by a line of Ultralytics itself, which checks what users give it as it goes."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(ROOT)
+
+
 def _check_imgsz(value: Any) -> None:
     sizes = value if isinstance(value, list | tuple) else [value]
     if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
         raise ConfigError(f"'imgsz={value}' must be a positive whole number of pixels, or [height, width]")
 
 
-def check_data(name: str) -> None:
-    """Refuse a data YAML that does not exist or names images that do not.
+def check_data(name: Any) -> None:
+    """Refuse a data YAML that does not exist or names images that do not; upstream's own may still be downloaded.
 
     Raises:
         DatasetError: it says what is missing.
     """
-    if not name.endswith((".yaml", ".yml")) or name.startswith(("http://", "https://", "ul://")):
+    if not isinstance(name, str | list):
+        raise DatasetError(f"'data={name}' must be the path of a data YAML")
+    if not isinstance(name, str) or not name.endswith((".yaml", ".yml")) or name.startswith(REMOTE_FILE_PREFIXES):
         return
     if resolves_to_embedded(name):
         return
@@ -93,6 +143,8 @@ def check_data(name: str) -> None:
         near = [str(path) for path in Path(name).parent.glob("*.yaml")]
         ours = [path.name for path in packaged("data").glob("*.yaml")]
         raise DatasetError(f"there is no data set file {name!r}", remedy=did_you_mean(name, [*near, *ours]))
+    if Path(file).is_relative_to(ROOT):
+        return
     try:
         check_det_dataset(file, autodownload=False)
     except Exception as error:  # upstream raises whatever it meets first

@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import io
 import os
-import tempfile
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from akyolo.errors import TrainingError
 
@@ -18,13 +21,12 @@ class AtomicPath(type(Path())):  # type: ignore[misc]
         Raises:
             TrainingError: the disk is full; what was there before is untouched.
         """
-        handle, name = tempfile.mkstemp(dir=self.parent, prefix=f".{self.name}-", suffix=".partial")
+        partial = Path(self.parent, f".{self.name}-{os.getpid()}.partial")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            replace(Path(name), self)
+            partial.write_bytes(data)
+            replace(partial, self)
         except OSError as error:
-            Path(name).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise TrainingError(
@@ -32,6 +34,13 @@ class AtomicPath(type(Path())):  # type: ignore[misc]
                 remedy="free some space and resume; the file that was there before is untouched",
             ) from None
         return len(data)
+
+
+def save(state: Any, file: AtomicPath) -> None:
+    """`torch.save` into a whole file; it would open the path itself and write in place."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    file.write_bytes(buffer.getvalue())
 
 
 def replace(new: Path, old: Path) -> None:

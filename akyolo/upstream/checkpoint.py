@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
-from ultralytics.utils import LOGGER
-from ultralytics.utils.checks import REMOTE_FILE_PREFIXES
+from ultralytics.utils import LOGGER, SETTINGS
+from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
 from akyolo.errors import CheckpointError, did_you_mean
@@ -14,21 +14,23 @@ from akyolo.registry import operators
 
 
 def check_loadable(weights: str | Path) -> None:
-    """Read local `.pt` weights in the way that runs no code of theirs, before upstream reads them in its own.
+    """Read `.pt` weights in the way that runs no code of theirs, before upstream reads them in its own.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds no model, or would run code.
     """
+    if str(weights).lower().startswith(REMOTE_FILE_PREFIXES):
+        weights = check_file(weights, download_dir=SETTINGS["weights_dir"])
     file = Path(weights)
-    if file.suffix != ".pt" or str(weights).startswith(REMOTE_FILE_PREFIXES):
-        return  # an export, or what upstream downloads
-    if not file.is_file():
-        if str(weights) in GITHUB_ASSETS_NAMES:
+    if not file.exists() or not str(weights):
+        if {str(weights), f"{weights}.pt"} & set(GITHUB_ASSETS_NAMES):
             return  # published by Ultralytics, which downloads it
         near = [str(path) for path in file.parent.glob("*.pt")]
         raise CheckpointError(
             f"there is no file {str(weights)!r}", remedy=did_you_mean(file.name, near) if near else None
         )
+    if file.suffix.lower() != ".pt":
+        return  # an export
     try:
         checkpoint, _ = torch_safe_load(file, safe_only=True)
     except Exception as error:  # whatever a damaged or hostile file raises
@@ -60,29 +62,22 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def reset_what_did_not_transfer(model: nn.Module, weights: Any) -> None:
-    """After `model.load(weights)`: name the rows that stay random, and undo what reached their BN alone by name.
-
-    A plain convolution's BN has the shape of the BN of the operator that replaced it, but not its statistics.
-    """
-    source = weights if isinstance(weights, nn.Module) else model_of(weights)
-    given = {key: value.shape for key, value in source.state_dict().items()}
+def name_random_rows(model: nn.Module, weights: Any) -> None:
+    """After `model.load(weights)`: say which rows of ours found no weights that fit."""
+    given = {key: value.shape for key, value in _module(weights).state_dict().items()}
     ours = tuple(spec.module for spec in operators())
-    random = []
-    for name, module in model.named_modules():
-        if not isinstance(module, ours):
-            continue
-        if given.get(f"{name}.conv.weight") != module.state_dict()["conv.weight"].shape:
-            for part in module.modules():
-                if isinstance(part, nn.BatchNorm2d):
-                    part.reset_parameters()
-            random.append(name)
+    random = [
+        name.removeprefix("model.")
+        for name, module in model.named_modules()
+        if isinstance(module, ours) and given.get(f"{name}.conv.weight") != module.state_dict()["conv.weight"].shape
+    ]
     if random:
-        rows = ", ".join(name.removeprefix("model.") for name in random)
-        LOGGER.info(f"akyolo: no weights fit rows {rows}; they start from random values")
+        LOGGER.info(f"akyolo: no weights fit rows {', '.join(random)}; they start from random values")
 
 
-def model_of(weights: Any) -> nn.Module:
-    """The module in a checkpoint, by path or as a mapping."""
+def _module(weights: Any) -> nn.Module:
+    """The model that weights are of: itself, or in a checkpoint by path or as a mapping."""
+    if isinstance(weights, nn.Module):
+        return weights
     checkpoint = weights if isinstance(weights, dict) else torch_safe_load(weights, safe_only=True)[0]
     return checkpoint.get("ema") or checkpoint["model"]

@@ -9,6 +9,7 @@ of the number of processes, torch's DistributedSampler repeats the first few to 
 each rank's own in training; those of rank 0 are validated and saved, as upstream does.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -36,6 +37,11 @@ def is_main_process() -> bool:
     return RANK in {-1, 0}
 
 
+def is_only_process() -> bool:
+    """Whether no other process takes part."""
+    return RANK == -1
+
+
 class InProcesses(BaseTrainer):
     """A trainer that may be one of WORLD_SIZE processes; alone (RANK is -1) it is upstream's.
 
@@ -52,7 +58,7 @@ class InProcesses(BaseTrainer):
         overrides = dict(cfg2dict(overrides or {}))
         if RANK > 0 and not (overrides.get("save_dir") or overrides.get("resume")):
             # rank 0 says which folder once all have met; upstream would take an older run's and delete its csv
-            overrides["save_dir"] = str(Path(tempfile.gettempdir(), f"akyolo-rank-{RANK}"))
+            overrides["save_dir"] = str(Path(tempfile.gettempdir(), f"akyolo-{os.getpid()}-rank-{RANK}"))
         super().__init__(cfg, overrides, _callbacks)
         if RANK >= 0:
             self.world_size = WORLD_SIZE

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.errors import TrainingError
-from akyolo.upstream.atomic import AtomicPath
+from akyolo.upstream.atomic import AtomicPath, save
 
 
 class FiniteLoss(BaseTrainer):
@@ -36,6 +35,20 @@ class FiniteLoss(BaseTrainer):
         if value is not None and not self.args.nan_recovery and not bool(value.isfinite().all()):
             self._stop()
 
+    def save_model(self) -> bool:
+        """As upstream, which would write zeros for what is not finite: the last step of an epoch shows in no loss.
+
+        Raises:
+            TrainingError: averaged weights that are not finite; what was saved before is untouched.
+        """
+        bad = [name for name, value in self.ema.ema.state_dict().items() if not value.isfinite().all()]
+        if bad and not self.args.nan_recovery:
+            raise TrainingError(
+                f"after epoch {self.epoch + 1} {len(bad)} tensors of the model are not finite, {bad[0]} first",
+                remedy="the checkpoint of the epoch before is kept; lower lr0, or nan_recovery=True",
+            )
+        return super().save_model()
+
     def _stop(self) -> None:
         dump = AtomicPath(self.save_dir) / "not_finite.pt"
         files = list(self._batch.get("im_file", []))
@@ -46,7 +59,7 @@ class FiniteLoss(BaseTrainer):
             "epoch": self.epoch + 1,
             "loss": {name: float(value) for name, value in self.loss_items.items()},
         }
-        torch.save(state, dump)
+        save(state, dump)
         raise TrainingError(
             f"the loss is not finite in epoch {state['epoch']}: {state['loss']}",
             where=", ".join(files[:3]) + (f" and {len(files) - 3} more images" if len(files) > 3 else ""),

@@ -5,13 +5,18 @@ from typing import Any
 
 from ultralytics import YOLO as UpstreamYOLO
 from ultralytics.nn.tasks import guess_model_task
-from ultralytics.utils import DEFAULT_CFG_DICT, RANK
+from ultralytics.utils import DEFAULT_CFG_DICT, YAML
 
+from akyolo.errors import RowError
 from akyolo.upstream import trainer
-from akyolo.upstream.checkpoint import check_loadable, check_resumable, reset_what_did_not_transfer
-from akyolo.upstream.embedded import embedded_training, resolve_data
+from akyolo.upstream.checkpoint import check_loadable, check_resumable, name_random_rows
+from akyolo.upstream.distributed import is_only_process
+from akyolo.upstream.embedded import NAME, embedded_training, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_opset, check_packages
+
+# what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
+BUILDING_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class YOLO(UpstreamYOLO):
@@ -39,21 +44,31 @@ class YOLO(UpstreamYOLO):
         model_yaml = read_model_yaml(cfg)
         self.cfg = self.model_name = cfg
         self.task = task or guess_model_task(model_yaml)
-        self.model = self._smart_load("model")(model_yaml, verbose=verbose and RANK == -1)
+        self.model = self._built(model_yaml, verbose and is_only_process())
         self.overrides |= {"model": cfg, "task": self.task}
         self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
         self.model.task = self.task
+
+    def _built(self, model_yaml: dict[str, Any], verbose: bool) -> Any:
+        try:
+            return self._smart_load("model")(model_yaml, verbose=verbose)
+        except BUILDING_ERRORS as error:
+            raise RowError(
+                f"cannot be built ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
+                where=str(model_yaml.get("source_file") or self.cfg),
+                remedy="check the channels, the arguments and the 'from' of its rows",
+            ) from error
 
     def _load(self, weights: str, task: str | None = None) -> None:
         check_loadable(weights)
         super()._load(weights, task)
 
     def load(self, weights: Any = "yolo26n.pt") -> "YOLO":
-        """As upstream; what did not fit is named, and its normalisation starts afresh."""
+        """As upstream; the rows that found no weights are named."""
         if isinstance(weights, str | Path):
             check_loadable(weights)
         super().load(weights)
-        reset_what_did_not_transfer(self.model, weights)
+        name_random_rows(self.model, weights)
         return self
 
     def train(self, **arguments: Any) -> Any:
@@ -62,19 +77,21 @@ class YOLO(UpstreamYOLO):
         Raises:
             CheckpointError: `resume` on what holds no unfinished training.
         """
-        if isinstance(arguments.get("resume"), str | Path):
-            check_loadable(arguments["resume"])
-        elif arguments.get("resume"):
+        written = {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
+        for key in ("resume", "pretrained", "distill_model"):
+            if isinstance(written.get(key), str | Path):
+                check_loadable(written[key])
+        if written.get("resume") is True:
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
-        if self.task == "detect" and not {"data", "resume", "cfg"} & set(arguments):
-            arguments = embedded_training(arguments)
+        if not written.get("data") and not written.get("resume"):
+            arguments = self._with_data(arguments, training=True)
         # named, so that a training on a list of data sets does not leave this process and forget our trainers
         trainer = arguments.pop("trainer", None) or self._smart_load("trainer")
         return super().train(trainer=trainer, **self._in_runs(arguments))
 
     def val(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs."""
-        return super().val(**self._in_runs(arguments))
+        """As upstream, into ./runs; without `data`, on the images that the weights were trained on."""
+        return super().val(**self._in_runs(self._with_data(arguments)))
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
         """As upstream, into ./runs."""
@@ -96,13 +113,30 @@ class YOLO(UpstreamYOLO):
             ConfigError: a package the format needs is missing, or an opset that cannot express our operators.
         """
         self._check_is_pytorch_model()
-        check_packages(str(arguments.get("format", "torchscript")))
-        check_opset(self.model, arguments.get("opset"))
+        target = str(arguments.get("format", "torchscript")).lower()
+        check_packages(target)
+        check_opset(self.model, target, arguments.get("opset"))
         return super().export(**arguments)
 
     def tune(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs."""
-        return super().tune(**self._in_runs(arguments))
+        """As upstream, into ./runs; without `data` as `train`."""
+        if arguments.get("use_ray"):
+            check_packages("ray")
+        return super().tune(**self._in_runs(self._with_data(arguments, training=True)))
+
+    def benchmark(self, data: Any = None, **arguments: Any) -> Any:
+        """As upstream; without `data` as `val`."""
+        return super().benchmark(**resolve_data(self._with_data({**arguments, "data": data})))
+
+    def _with_data(self, arguments: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Where the user names no data: what the weights were trained on, else, for a detector, the embedded set."""
+        if arguments.get("data") or arguments.get("cfg"):
+            return arguments
+        if self.ckpt and self.overrides.get("data"):
+            return {**arguments, "data": self.overrides["data"]}
+        if self.task != "detect":
+            return arguments
+        return embedded_training(arguments) if training else {**arguments, "data": NAME}
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""

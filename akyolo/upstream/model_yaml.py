@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 from ultralytics.nn.tasks import yaml_model_load
-from ultralytics.utils.checks import check_yaml
+from ultralytics.utils import LOGGER, ROOT
 
 from akyolo.errors import RowError, did_you_mean
 from akyolo.packaged import packaged
@@ -13,7 +13,7 @@ from akyolo.rows import find_model_yaml
 
 
 def read_model_yaml(name: str | Path) -> dict[str, Any]:
-    """The mapping that upstream's models are built from, with `yaml_file` and `scale`.
+    """The mapping that upstream's models are built from, with `yaml_file`, `scale` and, for messages, `source_file`.
 
     Looks for the path as given, then for another scale of it beside it and in the packaged `cfg`, then among the
     model YAMLs of Ultralytics.
@@ -28,7 +28,9 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
     scales = cfg.get("scales")
     if scale and isinstance(scales, dict) and scale not in scales:
         raise RowError(f"no scale {scale!r}", where=str(file), remedy=f"its scales are {', '.join(scales)}")
-    return {**cfg, "scale": scale, "yaml_file": str(name)}
+    if file.resolve() != Path(name).resolve():
+        LOGGER.info(f"akyolo: {name} means {f'scale {scale} of ' if scale else ''}{file}")
+    return {**cfg, "scale": scale, "yaml_file": str(name), "source_file": str(file)}
 
 
 def _mapping(file: Path) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def _mapping(file: Path) -> dict[str, Any]:
 def _upstream_yaml(name: str | Path) -> dict[str, Any]:
     try:
         return yaml_model_load(name)
-    except FileNotFoundError:
+    except OSError:
         ours = [path.name for path in packaged("cfg").glob("*.yaml")]
         known = [*ours, *(str(path) for path in Path(name).parent.glob("*.yaml")), *upstream_names()]
         raise RowError(f"there is no model file {str(name)!r}", remedy=did_you_mean(str(name), known)) from None
@@ -54,5 +56,4 @@ def _upstream_yaml(name: str | Path) -> dict[str, Any]:
 
 def upstream_names() -> list[str]:
     """The model YAMLs that Ultralytics ships."""
-    folder = Path(check_yaml("yolov8.yaml")).parents[1]
-    return [path.name for path in folder.rglob("*.yaml")]
+    return [path.name for path in (ROOT / "cfg" / "models").rglob("*.yaml")]

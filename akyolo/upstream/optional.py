@@ -8,13 +8,29 @@ from ultralytics.utils import checks
 from akyolo.errors import ConfigError
 from akyolo.registry import operators
 
+# what an export format or a mode imports: module names
 NEEDED = {
     "onnx": ("onnx", "onnxslim", "onnxruntime"),
     "openvino": ("openvino",),
+    "engine": ("tensorrt", "onnx"),
+    "coreml": ("coremltools",),
+    "saved_model": ("tensorflow",),
+    "pb": ("tensorflow",),
+    "tfjs": ("tensorflow",),
+    "edgetpu": ("tensorflow",),
+    "litert": ("litert_torch",),
+    "paddle": ("paddle", "x2paddle"),
+    "mnn": ("MNN",),
+    "ncnn": ("ncnn", "pnnx"),
+    "imx": ("model_compression_toolkit",),
+    "rknn": ("rknn",),
+    "executorch": ("executorch",),
     "track": ("lap",),
+    "ray": ("ray",),
 }
-EXTRAS = {"onnx": "export", "openvino": "openvino", "track": "track"}
+EXTRAS = {"onnx": "akyolo[export]", "openvino": "akyolo[openvino]", "track": "akyolo[track]"}
 LOWEST_OPSET = 16  # the first with GridSample
+WITH_OPSET = ("onnx", "openvino", "engine")
 
 
 def never_install() -> None:
@@ -32,11 +48,11 @@ def check_packages(purpose: str) -> None:
     if missing:
         raise ConfigError(
             f"{purpose} needs the package {', '.join(missing)}, not installed here",
-            remedy=f"pip install 'akyolo[{EXTRAS[purpose]}]'",
+            remedy=f"pip install '{EXTRAS.get(purpose, missing[0])}'",
         )
 
 
-def check_opset(model: nn.Module, opset: int | None) -> None:
+def check_opset(model: nn.Module, target: str, opset: int | None) -> None:
     """Sampling needs the ONNX operator GridSample.
 
     Raises:
@@ -44,5 +60,5 @@ def check_opset(model: nn.Module, opset: int | None) -> None:
     """
     ours = tuple(spec.module for spec in operators())
     samples = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
-    if samples and opset is not None and opset < LOWEST_OPSET:
+    if samples and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
         raise ConfigError(f"opset={opset} is too old for {samples}", remedy=f"use opset={LOWEST_OPSET} or newer")

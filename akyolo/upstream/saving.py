@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from ultralytics.engine.trainer import BaseTrainer
-from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, LOGGER, RANK
+from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, LOGGER
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first
 
+from akyolo.errors import TrainingError
 from akyolo.upstream.atomic import AtomicPath, keep_previous, replace
+from akyolo.upstream.distributed import is_main_process
 
 
 class AtomicCheckpoints(BaseTrainer):
@@ -19,7 +21,7 @@ class AtomicCheckpoints(BaseTrainer):
         super().__init__(cfg, overrides, _callbacks)
         self.wdir = AtomicPath(self.wdir)
         self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
-        if RANK in {-1, 0}:
+        if is_main_process():
             for left_by_a_kill in self.wdir.glob(".*.partial"):
                 left_by_a_kill.unlink()
 
@@ -31,7 +33,7 @@ class AtomicCheckpoints(BaseTrainer):
     def final_eval(self) -> None:
         """As upstream, which would strip the optimizer from the files in place."""
         with torch_distributed_zero_first(LOCAL_RANK):
-            if RANK in {-1, 0}:
+            if is_main_process():
                 results = _strip(self.last).get("train_results")
                 _strip(self.best, {"train_results": results})
                 self.last.with_stem("last-1").unlink(missing_ok=True)
@@ -52,6 +54,14 @@ def _strip(file: AtomicPath, updates: dict[str, Any] | None = None) -> dict[str,
     if not file.exists():
         return {}
     stripped = file.with_name(f".{file.stem}-stripped.partial")
-    checkpoint = strip_optimizer(file, s=stripped, updates=updates)
-    replace(stripped, file)
+    try:
+        checkpoint = strip_optimizer(file, s=stripped, updates=updates)
+        if checkpoint:
+            replace(stripped, file)
+    except (OSError, RuntimeError) as error:  # torch.save meets a full disk as a RuntimeError
+        stripped.unlink(missing_ok=True)
+        raise TrainingError(
+            f"no room to strip the optimizer from {file}: {file.stat().st_size:,} bytes needed ({error})",
+            remedy="the file itself is untouched and usable",
+        ) from None
     return checkpoint

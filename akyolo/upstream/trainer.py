@@ -9,7 +9,7 @@ from ultralytics.models import yolo
 from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
 
-from akyolo.upstream.checkpoint import reset_what_did_not_transfer
+from akyolo.upstream.checkpoint import name_random_rows
 from akyolo.upstream.distributed import InProcesses
 from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
@@ -31,7 +31,7 @@ class AkyoloTrainer(InProcesses, AtomicCheckpoints, FiniteLoss):
         """Build from a name as users write it; say which rows the weights did not reach."""
         model = super().get_model(read_model_yaml(cfg) if isinstance(cfg, str) else cfg, weights, verbose)
         if weights is not None:
-            reset_what_did_not_transfer(model, weights)
+            name_random_rows(model, weights)
         return model
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:

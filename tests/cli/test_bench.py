@@ -205,7 +205,7 @@ def test_the_defaults_are_those_of_the_help():
         (["ops", "--imgsz", "64", "--num-param", "0"], RowError, "num_param=0"),
         (["model", "yolov8n-akcnv5.yaml"], RowError, "yolov8n-akconv5"),
         (["model", "nowhere/best.pt"], AkyoloError, "there is no file 'nowhere/best.pt'"),
-        (["model", "nonsense"], ConfigError, "there is no model 'nonsense'"),
+        (["model", "nonsense"], AkyoloError, "there is no file 'nonsense'"),
         (["model", "yolov8n-cls.yaml"], ConfigError, "model for classify"),
     ],
 )

@@ -42,7 +42,7 @@ def fails(in_tmp, capfd):
         (["train", MODEL, "lr0=7"], "'lr0=7'"),
         (["train", MODEL, "imgsz=abc"], "'imgsz=abc' must be a positive whole number"),
         (["train", MODEL, "imgsz=-32"], "'imgsz=-32'"),
-        (["train", MODEL, "device=gpu"], "device=gpu"),
+        (["train", MODEL, "device=gpu"], "there is no device 'gpu' here"),
         (["train", MODEL, "offset_lr=-1"], "'offset_lr=-1' must be a number of at least 0"),
         (["train", MODEL, "offset_lr=fast"], "'offset_lr=fast'"),
         (["train", MODEL, "nan_recovery=3"], "'nan_recovery=3' must be True or False"),
@@ -58,6 +58,24 @@ def fails(in_tmp, capfd):
         (["export", MODEL, "format=onx"], "onx"),
         (["train", "missing.pt", "resume=True"], "there is no file"),
         (["info", "nothing.yaml"], "there is no model file"),
+        (["info", "best"], "there is no file 'best'"),
+        (["info", MODEL, "--imgsz", "0"], "--imgsz 0 must be at least 32"),
+        (["val", "nope.onnx"], "there is no file 'nope.onnx'"),
+        (["train", MODEL, "cfg=nope.yaml"], "there is no file 'nope.yaml' for cfg="),
+        (["track", MODEL, "tracker=nope.yaml"], "there is no file 'nope.yaml' for tracker="),
+        (["train", MODEL, "resume=nope.pt"], "there is no file 'nope.pt'"),
+        (["train", MODEL, "pretrained=nope.pt"], "there is no file 'nope.pt'"),
+        (["train", MODEL, "data=5"], "'data=5' must be the path"),
+        (["train", MODEL, "data=folder"], "data=folder is no data YAML"),
+        (["train", MODEL, "mode=val"], "unknown argument 'mode'"),
+        (["train", MODEL, "pretrained=yolov8n.yaml"], "there is no file 'yolov8n.yaml'"),
+        (["train", MODEL, "batch=0"], "'batch=0' must be at least 1"),
+        (["val", MODEL, "batch=-1"], "'batch=-1' must be at least 1"),
+        (["train", MODEL, "device=7"], "there is no device 7 here"),
+        (["train", MODEL, "device=tpu"], "there is no device 'tpu' here"),
+        (["predict", MODEL, "photo.jpg"], "2 models"),
+        (["tune", MODEL, "iterations=abc"], "'iterations=abc' must be a whole number"),
+        (["export", MODEL, "format=mnn"], "mnn needs the package MNN"),
         (["ops", "AKCon"], "unknown operator 'AKCon'\n  did you mean 'AKConv'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -80,7 +98,13 @@ def test_a_mistake_is_named(fails, words, message):
         ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 2, {padding_mode: bord}]", "did you mean 'border'"),
         ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 2, {paddingmode: border}]", "did you mean 'padding_mode'"),
         ("AKConv, [128, 5, 2]", "AkConv, [128, 5, 2]", "row 1: unknown module 'AkConv'\n  did you mean 'AKConv'"),
-        ("C2f, [128, True]", "AKConv, [256, 5]", "row 2: 3 repeats"),
+        ("6, C2f, [256, True]", "6, AKConv, [512, 5]", "row 4: 2 repeats"),
+        ("[[-1, 6], 1, Concat, [1]]", "[[-1, 99], 1, Concat, [1]]", "row 11: from=[-1, 99] names no row before"),
+        ("[-1, 1, AKConv, [256, 5, 2]]", "[[-1, 0], 1, AKConv, [256, 5, 2]]", "row 3: AKConv looks at one row"),
+        ("nn.Upsample", "nn.Upsampel", "row 10: unknown module 'nn.Upsampel'"),
+        ("Conv, [64, 3, 2]", "Conv, []", "cannot be built (IndexError"),
+        ("n: [0.33, 0.25, 1024]", "n: abc", "cannot be built"),
+        ("nc: 80", "nc: many", "cannot be built"),
         ("nc: 80", "nc: [80", "no valid YAML"),
         ("nc: 80", "activation: os.system('true')\nnc: 80", "activation"),
     ],
@@ -89,9 +113,9 @@ def test_a_mistake_is_named(fails, words, message):
 def test_a_wrong_row_is_named(fails, in_tmp, old, new, message):
     text = (Path(__file__).resolve().parents[2] / "cfg" / MODEL).read_text()
     assert old in text
-    Path("yolov8l-mine.yaml").write_text(text.replace(old, new, 1))
-    error = fails("train", "yolov8l-mine.yaml")
-    assert "yolov8l-mine.yaml" in error and message in error
+    Path("yolov8n-mine.yaml").write_text(text.replace(old, new, 1))
+    error = fails("train", "yolov8n-mine.yaml")
+    assert "yolov8n-mine.yaml" in error and message in error
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01random", b"PK\x03\x04 truncated"])

@@ -17,6 +17,7 @@ def test_info_json_alone_on_stdout(capfd, in_tmp):
     assert facts["params"]["unfused"] == 2_940_140 > facts["params"]["fused"]
     layer = facts["layers"][1]
     assert layer == {"i": 1, "from": -1, "n": 1, "module": "AKConv", "params": 4074, "args": [128, 5, 2]}
+    assert [facts["layers"][i]["n"] for i in (2, 4, 6, 8)] == [1, 2, 2, 1]
     assert facts["layers"][-1]["from"] == [15, 18, 21] and len(facts["layers"]) == 23
     assert sum(layer["params"] for layer in facts["layers"]) == facts["params"]["unfused"]
 

@@ -64,11 +64,35 @@ def test_the_next_commands_work(folder, trained):
     assert "mAP50" in run(folder, "val", best, "data=data.yaml", "imgsz=64", "workers=0", "plots=False")
     assert (folder / "runs" / "detect" / "val").is_dir()
     image = next((folder / "data" / "images" / "val").iterdir())
-    run(folder, "predict", best, f"source={image}", "imgsz=64", "save=True")
+    run(folder, "predict", best, f"source={image}", "imgsz=64")
     assert (folder / "runs" / "detect" / "predict" / f"{image.stem}.jpg").exists()
     assert "best.onnx" in run(folder, "export", best, "format=onnx", "imgsz=64")
     facts = json.loads(run(folder, "info", best, "--json"))
     assert facts["layers"][1]["module"] == "AKConv" and facts["nc"] == 2
+
+
+def test_nothing_is_installed_behind_the_users_back(folder, trained):
+    """pip replaced by one that leaves a mark: a format whose package is missing is named instead."""
+    (folder / "fake" / "pip").mkdir(parents=True)
+    (folder / "fake" / "pip" / "__main__.py").write_text(f"open({str(folder / 'installed')!r}, 'w')")
+    uv = folder / "fake" / "uv"
+    uv.write_text(f"#!/bin/sh\ntouch '{folder}/installed'\n")
+    uv.chmod(0o755)
+    environment = {key: value for key, value in os.environ.items() if key not in {"YOLO_AUTOINSTALL", "YOLO_OFFLINE"}}
+    environment |= {"PYTHONPATH": str(folder / "fake"), "PATH": f"{folder / 'fake'}:{os.environ['PATH']}"}
+    environment |= {"YOLO_CONFIG_DIR": str(folder / "settings")}
+    command = [
+        sys.executable,
+        "-m",
+        "akyolo.cli",
+        "export",
+        "runs/detect/train/weights/best.pt",
+        "format=mnn",
+        "imgsz=64",
+    ]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "akyolo: mnn needs the package MNN" in done.stderr, done.stdout + done.stderr
+    assert not (folder / "installed").exists()
 
 
 def test_a_finished_training_has_nothing_to_resume(folder, trained):

@@ -39,6 +39,8 @@ def test_a_written_shape_keeps_its_floats():
         (1, [[0, float("nan")]], "not finite"),
         (1, [[0, 0, 0]], "no list of points"),
         (1, [0, 0], "no list of points"),
+        (1, [[True, 0]], "no list of points"),
+        (1, [["1", 0]], "no list of points"),
         (1, 7, "no list of points"),
     ],
 )

@@ -16,11 +16,11 @@ class _Converted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, to: torch.memory_format) -> Tensor:
         ctx.back = memory_format(x)
-        return x.contiguous(memory_format=to)
+        return _dense(x, to)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad.contiguous(memory_format=ctx.back), None
+        return _dense(grad, ctx.back), None
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
@@ -31,4 +31,16 @@ def memory_format(x: Tensor) -> torch.memory_format:
 
 def converted(x: Tensor, to: torch.memory_format) -> Tensor:
     """The same map (B, C, H, W) in memory format `to`; its gradient comes back in that of x."""
-    return _Converted.apply(x, to) if torch.is_grad_enabled() and x.requires_grad else x.contiguous(memory_format=to)
+    if _is(x, to):
+        return x
+    return _Converted.apply(x, to) if torch.is_grad_enabled() and x.requires_grad else _dense(x, to)
+
+
+def _dense(x: Tensor, to: torch.memory_format) -> Tensor:
+    y = x.contiguous(memory_format=to)
+    return y if _is(y, to) else y.clone(memory_format=to)
+
+
+def _is(x: Tensor, to: torch.memory_format) -> bool:
+    """In that format, the batch too: a batch of 1 may have any stride, by which BatchNorm's backward goes wrong."""
+    return x.is_contiguous(memory_format=to) and x.stride(0) == x.shape[1] * x.shape[2] * x.shape[3]
