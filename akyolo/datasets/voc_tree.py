@@ -1,4 +1,4 @@
-"""A folder of Pascal VOC data -> `Import`: find the files, pair them by stem, read them, split them.
+"""A folder of Pascal VOC data -> `VocImport`: find the files, pair them by stem, read them, split them.
 
 Known layouts: JPEGImages, Annotations and ImageSets/Main in the folder or up to two levels below it, or a flat folder
 with each XML beside its image. The folder is only ever read.

@@ -36,8 +36,8 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
 
     Returns:
         (B, C, N, h, w) in the dtype of x. Coordinates and blending stay in at least float32. A position that is not
-        finite gives NaN. The slope with respect to a position is that to its right; under `border` and `official` it
-        is exactly 0 at and beyond the limits 0 and L-1.
+        finite gives NaN. The slope with respect to a position is that to its right (off the CPU, rounding may take the
+        other at exact integers); under `border` and `official` it is exactly 0 at and beyond the limits 0 and L-1.
 
     Raises:
         RowError: unknown padding_mode.

@@ -3,16 +3,61 @@
 Foreign things we touch, each once, each delegating to the original:
   ultralytics.nn.tasks.parse_model          parser.py      lower -> the original -> fill
   ultralytics.utils.DEFAULT_CFG(_DICT)      settings.py    our hyper-parameters
-  torch.serialization.add_safe_globals      parser.py      our classes, for weights-only loading
+  torch.serialization.add_safe_globals      parser.py      our layers, for weights-only loading (operators: registry.py)
   ultralytics.utils.callbacks.base.default_callbacks
                                             settings.py    one guard against trainers that ignore our arguments
+
+by our commands alone:
+  ultralytics.utils.checks.AUTOINSTALL      optional.py    nothing is installed behind the user's back
 
 and for the time of one call in a worker process on CPU, where upstream takes CUDA for granted:
   torch.nn.parallel.DistributedDataParallel, ultralytics.engine.validator.AutoBackend and .get_torch_device_backend
                                             distributed.py
+
+`RELIED_ON` is every other name of upstream's that we call or override; a test names the first that a release changes.
 """
 
 from akyolo.upstream import parser, settings
+
+RELIED_ON = {
+    "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
+    "ultralytics.data.utils": ["check_det_dataset"],
+    "ultralytics.engine.exporter": ["export_formats"],
+    "ultralytics.engine.trainer": [
+        "BaseTrainer.__init__",
+        "BaseTrainer._setup_ddp",
+        "BaseTrainer._setup_train",
+        "BaseTrainer.build_optimizer",
+        "BaseTrainer.final_eval",
+        "BaseTrainer.get_model",
+        "BaseTrainer.optimizer_step",
+        "BaseTrainer.preprocess_batch",
+        "BaseTrainer.save_model",
+    ],
+    "ultralytics.engine.validator": ["AutoBackend", "get_torch_device_backend"],
+    "ultralytics.models.yolo.model": ["YOLO.task_map", "YOLO._new", "YOLO._load", "YOLO._smart_load"],
+    "ultralytics.nn.modules": ["Conv.forward_fuse"],
+    "ultralytics.nn.tasks": ["guess_model_task", "parse_model", "torch_safe_load", "yaml_model_load"],
+    "ultralytics.utils": [
+        "DEFAULT_CFG",
+        "DEFAULT_CFG_DICT",
+        "LOCAL_RANK",
+        "LOGGER",
+        "RANK",
+        "ROOT",
+        "WORLD_SIZE",
+        "YAML",
+    ],
+    "ultralytics.utils.callbacks.base": ["default_callbacks"],
+    "ultralytics.utils.checks": ["AUTOINSTALL", "REMOTE_FILE_PREFIXES", "check_file", "check_yaml"],
+    "ultralytics.utils.downloads": ["GITHUB_ASSETS_NAMES"],
+    "ultralytics.utils.torch_utils": [
+        "select_device",
+        "strip_optimizer",
+        "torch_distributed_zero_first",
+        "unwrap_model",
+    ],
+}
 
 parser.install()
 settings.install()

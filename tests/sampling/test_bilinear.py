@@ -104,7 +104,7 @@ def test_a_position_that_is_not_finite_gives_nan_and_nothing_else(mode, realisat
 
 
 @pytest.mark.parametrize("mode", PADDING_MODES)
-def test_far_positions_neither_crash_nor_wrap(mode):
+def test_far_positions_neither_crash_nor_wrap(mode, realisation):
     x = torch.ones(1, 1, 4, 4)
     yx = torch.tensor([1e9, -1e9, 3e38, -3e38]).view(1, 4, 1, 1, 1).expand(1, 4, 1, 1, 2)
     expected = {"zeros": 0.0, "border": 1.0, "official": 4.0}[mode]
@@ -112,7 +112,7 @@ def test_far_positions_neither_crash_nor_wrap(mode):
 
 
 @pytest.mark.parametrize("mode", PADDING_MODES)
-def test_batch_0_and_one_pixel(mode):
+def test_batch_0_and_one_pixel(mode, realisation):
     yx = torch.zeros(0, 3, 2, 4, 2, requires_grad=True)
     empty = torch.zeros(0, 5, 6, 7, requires_grad=True)
     seen = sample(empty, yx, mode)

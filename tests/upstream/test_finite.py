@@ -49,5 +49,9 @@ def test_recovery_is_upstreams_and_must_be_asked_for(tmp_path):
     model = akyolo.YOLO(write_model(tmp_path))
     model.add_callback("on_train_batch_start", poison_step(5))
     settings = arguments(tmp_path, data=write_images(tmp_path, 12, 4), epochs=3, nan_recovery=True)
+    seen = []
+    model.add_callback(
+        "on_train_epoch_start", lambda trainer: seen.append((trainer.epoch, trainer.nan_recovery_attempts))
+    )
     model.train(**settings)
-    assert model.trainer.epoch == 2 and model.trainer.args.nan_recovery
+    assert seen == [(0, 0), (1, 0), (1, 1), (2, 0)]  # epoch 2 again, from last.pt

@@ -1,19 +1,23 @@
 """Our rows through upstream's own parser, for every YAML that upstream ships."""
 
 import copy
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
 import torch
 import ultralytics
 from torch import nn
+from ultralytics.data.utils import check_det_dataset
 from ultralytics.nn import tasks
-from ultralytics.utils import DEFAULT_CFG_DICT, YAML
+from ultralytics.utils import YAML
+from ultralytics.utils.torch_utils import strip_optimizer
 
 import akyolo
 from akyolo.errors import RowError
 from akyolo.ops.akconv import AKConv
-from akyolo.upstream import parser, settings
+from akyolo.upstream import RELIED_ON, parser, settings
 from akyolo.upstream.model_yaml import read_model_yaml
 
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
@@ -168,13 +172,21 @@ def test_installing_twice_changes_nothing():
     assert tasks.parse_model is before
 
 
-def test_upstream_still_has_every_name_we_rely_on():
-    from ultralytics.cfg import _handle_deprecation, check_cfg, parse_key_value_pair
-    from ultralytics.engine.trainer import BaseTrainer
-    from ultralytics.nn.modules import Conv
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in RELIED_ON.items() for name in names], ids=str
+)
+def test_upstream_still_has_what_we_rely_on(module, name):
+    value = importlib.import_module(module)
+    for part in name.split("."):
+        value = getattr(value, part)
 
-    assert all(map(callable, (_handle_deprecation, check_cfg, parse_key_value_pair, tasks.torch_safe_load)))
-    assert {"conv", "bn", "act"} <= set(vars(Conv(1, 1))["_modules"]) and hasattr(Conv, "forward_fuse")
-    for name in ("get_model", "build_optimizer", "save_model", "final_eval", "preprocess_batch", "_setup_ddp"):
-        assert callable(getattr(BaseTrainer, name)), name
-    assert "lr0" in DEFAULT_CFG_DICT and "offset_lr" in DEFAULT_CFG_DICT
+
+def test_upstream_still_takes_the_arguments_we_give():
+    for function, names in {
+        tasks.torch_safe_load: {"safe_only"},
+        tasks.parse_model: {"d", "ch", "verbose"},
+        check_det_dataset: {"autodownload"},
+        strip_optimizer: {"s", "updates"},
+    }.items():
+        assert names <= inspect.signature(function).parameters.keys(), function.__name__
+    assert {"conv", "bn"} <= dict(akyolo.YOLO(OURS).model.model[0].named_children()).keys()
