@@ -54,6 +54,7 @@ def _strip(file: AtomicPath, updates: dict[str, Any] | None = None) -> dict[str,
     if not file.exists():
         return {}
     stripped = file.with_name(f".{file.stem}-stripped.partial")
+    LOGGER.disabled = True  # it would name the partial file
     try:
         checkpoint = strip_optimizer(file, s=stripped, updates=updates)
         if checkpoint:
@@ -64,4 +65,7 @@ def _strip(file: AtomicPath, updates: dict[str, Any] | None = None) -> dict[str,
             f"no room to strip the optimizer from {file}: {file.stat().st_size:,} bytes needed ({error})",
             remedy="the file itself is untouched and usable",
         ) from None
+    finally:
+        LOGGER.disabled = False
+    LOGGER.info(f"Optimizer stripped from {file}, {file.stat().st_size / 1e6:.1f}MB")
     return checkpoint
