@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import nn
 from ultralytics.utils import LOGGER
 
 from akyolo.datasets import shapes
 from akyolo.packaged import packaged
+from akyolo.upstream.optimizer import offset_parameters
 
 NAME = "shapes.yaml"
 
@@ -23,9 +25,11 @@ def resolve_data(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, "data": str(shapes.prepare())} if meant else arguments
 
 
-def embedded_training(arguments: dict[str, Any]) -> dict[str, Any]:
+def embedded_training(arguments: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """Arguments for a training without `data=`: the embedded set and its own small recipe; the user's win."""
     recipe = yaml.safe_load((packaged("cfg") / "recipes" / NAME).read_text(encoding="utf-8"))
+    if not offset_parameters(model):
+        recipe.pop("offset_lr", None)  # refused where it has no effect
     LOGGER.info(
         "akyolo: no data= given, so this trains on the embedded set of shapes with cfg/recipes/shapes.yaml "
         f"({', '.join(f'{key}={value}' for key, value in recipe.items() if key not in arguments)})"

@@ -136,7 +136,7 @@ class YOLO(UpstreamYOLO):
             return {**arguments, "data": self.overrides["data"]}
         if self.task != "detect":
             return arguments
-        return embedded_training(arguments) if training else {**arguments, "data": NAME}
+        return embedded_training(arguments, self.model) if training else {**arguments, "data": NAME}
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""

@@ -13,6 +13,12 @@ from torch.optim import Optimizer
 from akyolo.errors import ConfigError
 
 
+def offset_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """What moves taps in a model: whatever its modules yield under this name."""
+    sources: list[Any] = [module for module in model.modules() if hasattr(module, "offset_parameters")]
+    return [parameter for module in sources for parameter in module.offset_parameters()]
+
+
 def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: float) -> None:
     """Give the parameters that any module's `offset_parameters()` yields groups with `multiplier` times the rate.
 
@@ -23,8 +29,7 @@ def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: floa
     """
     if multiplier == 1:
         return
-    sources: list[Any] = [module for module in model.modules() if hasattr(module, "offset_parameters")]
-    movers = {id(parameter) for module in sources for parameter in module.offset_parameters()}
+    movers = {id(parameter) for parameter in offset_parameters(model)}
     if not movers:
         raise ConfigError(f"'offset_lr={multiplier}' has no effect: no layer of this model moves its taps")
     for number, group in enumerate(list(optimizer.param_groups)):

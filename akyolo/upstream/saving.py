@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ultralytics.engine.trainer import BaseTrainer
-from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, LOGGER
+from ultralytics.utils import LOCAL_RANK, LOGGER
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first
 
 from akyolo.errors import TrainingError
@@ -17,13 +17,14 @@ class AtomicCheckpoints(BaseTrainer):
 
     wdir: Path
 
-    def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
-        super().__init__(cfg, overrides, _callbacks)
+    def _setup_train(self) -> None:
+        """As upstream, once the results folder is settled."""
         self.wdir = AtomicPath(self.wdir)
         self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
         if is_main_process():
             for left_by_a_kill in self.wdir.glob(".*.partial"):
                 left_by_a_kill.unlink()
+        super()._setup_train()
 
     def save_model(self) -> bool:
         """As upstream, which writes through `last`, `best` and `wdir`."""

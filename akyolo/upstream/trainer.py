@@ -15,10 +15,11 @@ from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optimizer import follow_upstream_rates, split_offset_groups
 from akyolo.upstream.saving import AtomicCheckpoints
+from akyolo.upstream.scanning import OneScan
 from akyolo.upstream.settings import check_hyperparameters
 
 
-class AkyoloTrainer(InProcesses, AtomicCheckpoints, FiniteLoss):
+class AkyoloTrainer(InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
     """What our trainers do beyond upstream's."""
 
     understands_akyolo = True  # our training arguments have an effect
