@@ -15,6 +15,7 @@ from tiny_training import arguments, write_images, write_model
 
 import akyolo
 from akyolo.errors import CheckpointError, TrainingError
+from akyolo.upstream import saving
 from akyolo.upstream.atomic import AtomicPath, keep_previous
 
 HERE = Path(__file__).parent
@@ -87,6 +88,27 @@ def test_an_error_of_the_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("last.pt", b"old")]
 
 
+def test_a_full_disk_when_the_optimizer_is_stripped_leaves_the_checkpoint(tmp_path, monkeypatch):
+    """torch.save meets it as a RuntimeError."""
+
+    def full(file, s, updates):
+        Path(s).write_bytes(b"half")
+        raise RuntimeError("enforce fail at inline_container.cc: unexpected pos")
+
+    monkeypatch.setattr(saving, "strip_optimizer", full)
+    target = AtomicPath(tmp_path / "last.pt")
+    target.write_bytes(b"whole")
+    with pytest.raises(TrainingError, match="no room to strip the optimizer"):
+        saving._strip(target)
+    assert [(f.name, f.read_bytes()) for f in tmp_path.iterdir()] == [("last.pt", b"whole")]
+
+
+def test_a_checkpoint_is_as_readable_as_any_file(tmp_path):
+    AtomicPath(tmp_path / "last.pt").write_bytes(b"new")
+    (tmp_path / "other").write_bytes(b"other")
+    assert (tmp_path / "last.pt").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_the_previous_checkpoint_is_kept(tmp_path):
     target = AtomicPath(tmp_path / "last.pt")
     for data in (b"1", b"2", b"3"):
@@ -137,9 +159,10 @@ def good(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("name", ["bad.pt", "bad.PT"])
 @pytest.mark.parametrize("where", ["model", "ema", "train_args", "alone", "legacy"])
-def test_weights_with_a_payload_are_refused_and_run_nothing(where, good, tmp_path):
-    marker, file = tmp_path / "ran", tmp_path / "bad.pt"
+def test_weights_with_a_payload_are_refused_and_run_nothing(where, name, good, tmp_path):
+    marker, file = tmp_path / "ran", tmp_path / name
     checkpoint = torch.load(good, weights_only=False)
     if where == "alone":
         torch.save(Payload(marker), file)
@@ -147,10 +170,13 @@ def test_weights_with_a_payload_are_refused_and_run_nothing(where, good, tmp_pat
         file.write_bytes(pickle.dumps({"model": Payload(marker)}))
     else:
         torch.save({**checkpoint, where: Payload(marker)}, file)
-    with pytest.raises(CheckpointError, match=r"bad.pt: not readable as weights"):
+    with pytest.raises(CheckpointError, match=r"bad\.(pt|PT): not readable as weights"):
         akyolo.YOLO(file)
     with pytest.raises(CheckpointError):
         akyolo.YOLO(PLAIN).load(file)
+    for key in ("pretrained", "distill_model", "resume"):
+        with pytest.raises(CheckpointError):
+            akyolo.YOLO(PLAIN).train(data="unread.yaml", **{key: str(file)})
     assert not marker.exists()
 
 
