@@ -83,11 +83,11 @@ class YOLO(UpstreamYOLO):
                 check_loadable(written[key])
         if written.get("resume") is True:
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
-        if not written.get("data") and not written.get("resume"):
-            arguments = self._with_data(arguments, training=True)
+        if not written.get("resume"):  # which goes on where it was, in every sense
+            arguments = self._in_runs(arguments if written.get("data") else self._with_data(arguments, training=True))
         # named, so that a training on a list of data sets does not leave this process and forget our trainers
         trainer = arguments.pop("trainer", None) or self._smart_load("trainer")
-        return super().train(trainer=trainer, **self._in_runs(arguments))
+        return super().train(trainer=trainer, **arguments)
 
     def val(self, **arguments: Any) -> Any:
         """As upstream, into ./runs; without `data`, on the images that the weights were trained on."""
