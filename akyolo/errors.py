@@ -39,6 +39,11 @@ class TrainingError(AkyoloError):
     """A training that had to stop."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line that says something in a message of somebody else's, else the kind of error it is."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Name the known words closest to `word`, or all of them when none is close."""
     known = sorted(known)

@@ -3,12 +3,11 @@
 import argparse
 import copy
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from akyolo.cli.streams import stdout_to_stderr
 from akyolo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     measured = _ops(options, device, dtype) if of_ops else _models(options, device, dtype)
     references = {"plain": PLAIN, "four_gather": (FOUR_GATHER,)} if of_ops else {"first": options.models[:1]}
     rows: list[Row] = []
-    with _threads(options.threads) as threads, _all_stdout_to_stderr() if options.json else nullcontext():
+    with _threads(options.threads) as threads, stdout_to_stderr() if options.json else nullcontext():
         about = _about(options, device, threads)
         for found in measured:
             if not rows and not options.json:
@@ -128,20 +127,6 @@ def _threads(threads: int | None) -> Iterator[int]:
         yield torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _all_stdout_to_stderr() -> Iterator[None]:
-    """Upstream logs to stdout; by file descriptor, since its handlers hold the stream they began with."""
-    sys.stdout.flush()
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(stdout, 1)
-        os.close(stdout)
 
 
 def _ops(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtype") -> "Iterator[list[Row]]":

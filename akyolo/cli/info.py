@@ -5,6 +5,7 @@ import copy
 import json
 from typing import Any
 
+from akyolo.cli.streams import stdout_to_stderr
 from akyolo.errors import ConfigError
 
 SUMMARY = "layers, parameters and GFLOPs of a model"
@@ -23,11 +24,9 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: a model that cannot be built or read.
     """
-    from akyolo.upstream.logs import logs_on_stderr
-
     if options.imgsz < 32:
         raise ConfigError(f"--imgsz {options.imgsz} must be at least 32 pixels")
-    with logs_on_stderr():
+    with stdout_to_stderr():
         facts = describe(options.model, options.imgsz)
     if options.json:
         print(json.dumps(facts))

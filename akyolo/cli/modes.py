@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from akyolo import YOLO
-from akyolo.errors import ConfigError, DatasetError, did_you_mean
+from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.upstream.arguments import check_arguments, keys_with_defaults, read_value, refused_by_upstream
 from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.optional import never_install
@@ -33,7 +33,7 @@ def run(mode: str, words: list[str]) -> None:
     except Exception as error:
         if not refused_by_upstream(error):
             raise
-        raise ConfigError(f"{_first_line(error)} ({type(error).__name__} in Ultralytics)") from error
+        raise ConfigError(f"{first_line(error)} ({type(error).__name__} in Ultralytics)") from error
     if mode == "train" and is_main_process():
         _report(model)
     elif mode == "export":
@@ -48,10 +48,6 @@ def _check_kind_of_data(task: str, data: Any) -> None:
             f"data={data} is no data YAML",
             remedy=did_you_mean(data, near) if near else "`akyolo data import` makes one",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:

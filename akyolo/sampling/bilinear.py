@@ -139,19 +139,14 @@ def _two_nearest(p: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def _grid(yx: Tensor, x: Tensor) -> Tensor:
-    """Pixels (y, x) as `grid_sample` counts, (x, y) from -1 to 1 between the map's outer edges."""
-    y, x_ = yx.unbind(-1)
-    return torch.stack(((2 * x_ + 1) / x.shape[-1] - 1, (2 * y + 1) / x.shape[-2] - 1), dim=-1)
-
-
 def _by_grid_sample(x: Tensor, yx: Tensor) -> Tensor:
     height, width = x.shape[-2:]
     y, x_ = (
         (p + p * 0).clamp(min=-2).clamp(max=length + 1)
         for p, length in zip(yx.unbind(-1), (height, width), strict=True)
     )
-    grid = _grid(torch.stack((y, x_), dim=-1), x)
+    # as it counts: x before y, from -1 to 1 between the map's outer edges
+    grid = torch.stack(((2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
     seen = F.grid_sample(x.to(yx.dtype), rearrange(grid, "b n h w xy -> b (n h) w xy"), align_corners=False)
     # grid_sample may see nothing, rather than NaN, at a position that is NaN
     carried = rearrange((yx * 0).sum(-1), "b n h w -> b 1 n h w")

@@ -9,20 +9,19 @@ import torch
 from ultralytics.cfg import TASKS, _handle_deprecation, check_cfg, parse_key_value_pair
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.engine.exporter import export_formats
-from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, ROOT, YAML
+from ultralytics.utils import DEFAULT_CFG_DICT, ROOT, YAML
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_yaml
 from ultralytics.utils.torch_utils import select_device
 
-from akyolo.errors import ConfigError, DatasetError, did_you_mean
+from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.packaged import packaged
-from akyolo.upstream.checkpoint import check_loadable
+from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
+from akyolo.upstream.logs import silence
 from akyolo.upstream.settings import check_hyperparameters
 
 # arguments of one mode that upstream's defaults do not list
 EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}}
-
-
 OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
@@ -72,8 +71,7 @@ def _refuse(check: Callable[[], Any]) -> None:
     try:
         check()
     except (TypeError, ValueError) as error:
-        first_line, *_ = [line for line in str(error).splitlines() if line.strip()]
-        raise ConfigError(first_line.strip()) from None
+        raise ConfigError(first_line(error)) from None
 
 
 def _check_choice(arguments: dict[str, Any], key: str, choices: Iterable[str]) -> None:
@@ -91,7 +89,7 @@ def _check_whole(arguments: dict[str, Any], key: str) -> None:
 def _check_files(arguments: dict[str, Any]) -> None:
     if arguments.get("tracker") and not check_yaml(str(arguments["tracker"]), hard=False):
         raise ConfigError(f"there is no file {str(arguments['tracker'])!r} for tracker=")
-    for key in ("resume", "pretrained", "distill_model"):
+    for key in WEIGHT_ARGUMENTS:
         if isinstance(arguments.get(key), str):
             check_loadable(arguments[key])
             if not arguments[key].endswith(".pt"):
@@ -105,14 +103,11 @@ def _check_batch(mode: str, value: Any) -> None:
 
 
 def _check_device(value: Any) -> None:
-    LOGGER.disabled = True  # it would greet, and explain devices at length
     try:
-        device = select_device(value, verbose=False)
-        torch.empty(0, device=device)
+        with silence():  # it would greet, and explain devices at length
+            torch.empty(0, device=select_device(value, verbose=False))
     except (AttributeError, RuntimeError, TypeError, ValueError):
         raise ConfigError(f"there is no device {value!r} here", remedy="cpu, 0 or 0,1 for CUDA devices, mps") from None
-    finally:
-        LOGGER.disabled = False
 
 
 def refused_by_upstream(error: BaseException) -> bool:
@@ -148,8 +143,7 @@ def check_data(name: Any) -> None:
     try:
         check_det_dataset(file, autodownload=False)
     except Exception as error:  # upstream raises whatever it meets first
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise DatasetError(lines[0] if lines else type(error).__name__, where=name) from None
+        raise DatasetError(first_line(error), where=name) from None
 
 
 def _check_source(name: str) -> None:

@@ -9,8 +9,11 @@ from ultralytics.utils import LOGGER, SETTINGS
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
-from akyolo.errors import CheckpointError, did_you_mean
+from akyolo.errors import CheckpointError, did_you_mean, first_line
 from akyolo.registry import operators
+
+# the training arguments that may name weights
+WEIGHT_ARGUMENTS = ("resume", "pretrained", "distill_model")
 
 
 def check_loadable(weights: str | Path) -> None:
@@ -35,7 +38,7 @@ def check_loadable(weights: str | Path) -> None:
         checkpoint, _ = torch_safe_load(file, safe_only=True)
     except Exception as error:  # whatever a damaged or hostile file raises
         raise CheckpointError(
-            f"not readable as weights ({_first_line(error)})",
+            f"not readable as weights ({first_line(error)})",
             where=str(weights),
             remedy="use a checkpoint that akyolo or Ultralytics wrote; if it was one, copy it again",
         ) from None
@@ -56,10 +59,6 @@ def check_resumable(checkpoint: Any, weights: Any) -> None:
             where=str(weights),
             remedy="resume takes the last.pt of a training that was interrupted; to train on, leave resume out",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def name_random_rows(model: nn.Module, weights: Any) -> None:

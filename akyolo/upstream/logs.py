@@ -1,7 +1,5 @@
-"""Where upstream's messages go."""
+"""Upstream's messages, where they would say too much."""
 
-import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,13 +7,10 @@ from ultralytics.utils import LOGGER
 
 
 @contextmanager
-def logs_on_stderr() -> Iterator[None]:
-    """Leave stdout to our own output, JSON for instance."""
-    handlers = [h for h in LOGGER.handlers if isinstance(h, logging.StreamHandler)]
-    streams = [h.setStream(sys.stderr) for h in handlers]
+def silence() -> Iterator[None]:
+    """Upstream says nothing inside."""
+    LOGGER.disabled = True
     try:
         yield
     finally:
-        for handler, stream in zip(handlers, streams, strict=True):
-            if stream is not None:
-                handler.setStream(stream)
+        LOGGER.disabled = False

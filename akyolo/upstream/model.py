@@ -7,9 +7,9 @@ from ultralytics import YOLO as UpstreamYOLO
 from ultralytics.nn.tasks import guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, YAML
 
-from akyolo.errors import RowError
+from akyolo.errors import RowError, first_line
 from akyolo.upstream import trainer
-from akyolo.upstream.checkpoint import check_loadable, check_resumable, name_random_rows
+from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable, check_resumable, name_random_rows
 from akyolo.upstream.distributed import is_only_process
 from akyolo.upstream.embedded import NAME, embedded_training, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
@@ -54,7 +54,7 @@ class YOLO(UpstreamYOLO):
             return self._smart_load("model")(model_yaml, verbose=verbose)
         except BUILDING_ERRORS as error:
             raise RowError(
-                f"cannot be built ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
+                f"cannot be built ({type(error).__name__}: {first_line(error)})",
                 where=str(model_yaml.get("source_file") or self.cfg),
                 remedy="check the channels, the arguments and the 'from' of its rows",
             ) from error
@@ -78,7 +78,7 @@ class YOLO(UpstreamYOLO):
             CheckpointError: `resume` on what holds no unfinished training.
         """
         written = {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
-        for key in ("resume", "pretrained", "distill_model"):
+        for key in WEIGHT_ARGUMENTS:
             if isinstance(written.get(key), str | Path):
                 check_loadable(written[key])
         if written.get("resume") is True:

@@ -10,6 +10,7 @@ from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zer
 from akyolo.errors import TrainingError
 from akyolo.upstream.atomic import AtomicPath, keep_previous, replace
 from akyolo.upstream.distributed import is_main_process
+from akyolo.upstream.logs import silence
 
 
 class AtomicCheckpoints(BaseTrainer):
@@ -55,9 +56,9 @@ def _strip(file: AtomicPath, updates: dict[str, Any] | None = None) -> dict[str,
     if not file.exists():
         return {}
     stripped = file.with_name(f".{file.stem}-stripped.partial")
-    LOGGER.disabled = True  # it would name the partial file
     try:
-        checkpoint = strip_optimizer(file, s=stripped, updates=updates)
+        with silence():  # it would name the partial file
+            checkpoint = strip_optimizer(file, s=stripped, updates=updates)
         if checkpoint:
             replace(stripped, file)
     except (OSError, RuntimeError) as error:  # torch.save meets a full disk as a RuntimeError
@@ -66,7 +67,5 @@ def _strip(file: AtomicPath, updates: dict[str, Any] | None = None) -> dict[str,
             f"no room to strip the optimizer from {file}: {file.stat().st_size:,} bytes needed ({error})",
             remedy="the file itself is untouched and usable",
         ) from None
-    finally:
-        LOGGER.disabled = False
     LOGGER.info(f"Optimizer stripped from {file}, {file.stat().st_size / 1e6:.1f}MB")
     return checkpoint
