@@ -1,9 +1,9 @@
-"""The operators that a model YAML may name."""
+"""The modules that a model YAML may name: operators and heads."""
 
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,7 +15,11 @@ Module = TypeVar("Module", bound=type[nn.Module])
 
 @dataclass(frozen=True)
 class OperatorSpec:
-    """One operator: the name a YAML row uses, its module, and the upstream module whose channel law it follows."""
+    """One module: the name a YAML row uses, its class, and the upstream module whose channel law it follows.
+
+    The constructor's first parameter is what upstream knows by itself: `c1` of an operator (which stands in for Conv),
+    the channels `ch` of all levels of a head (which stands in for Detect).
+    """
 
     name: str
     module: type[nn.Module]
@@ -25,6 +29,13 @@ class OperatorSpec:
     def signature(self) -> inspect.Signature:
         """The constructor's signature without `self`: what a row binds to."""
         return inspect.signature(self.module)
+
+    def built(self, c1: int, c2: int, *args: Any, act: nn.Module, **keywords: Any) -> nn.Module:
+        """The operator in the place of a Conv with activation `act`, unless its own arguments name another."""
+        bound = self.signature.bind(c1, c2, *args, **keywords)
+        if "act" in self.signature.parameters and bound.arguments.get("act", True) is True:
+            bound.arguments["act"] = act  # upstream's `activation:` holds only while it builds its own modules
+        return self.module(*bound.args, **bound.kwargs)
 
 
 _operators: dict[str, OperatorSpec] = {}
@@ -61,10 +72,15 @@ def operator(name: str) -> OperatorSpec:
 
 
 def operators() -> Iterator[OperatorSpec]:
-    """All registered operators, by name."""
-    return iter(sorted(_operators.values(), key=lambda spec: spec.name))
+    """All registered operators, by name; a head is none."""
+    return (spec for name, spec in sorted(_operators.items()) if spec.stands_in == "Conv")
 
 
-def is_operator(name: object) -> bool:
+def is_registered(name: object) -> bool:
     """Whether a YAML row with this module name is ours."""
     return name in _operators
+
+
+def registered_names() -> list[str]:
+    """Every name of ours that a YAML row may hold."""
+    return sorted(_operators)

@@ -14,8 +14,8 @@ def _no_greeting(record: logging.LogRecord) -> bool:
 _logger = logging.getLogger("ultralytics")
 _logger.addFilter(_no_greeting)
 try:
-    from ultralytics.nn.modules import Conv
+    from ultralytics.nn.modules import Bottleneck, Conv
 finally:
     _logger.removeFilter(_no_greeting)
 
-__all__ = ["Conv"]
+__all__ = ["Bottleneck", "Conv"]

@@ -33,24 +33,28 @@ def run(options: argparse.Namespace) -> None:
         return
     for layer in facts["layers"]:
         print("{i:>3} {from_!s:>14} {n:>2} {params:>10,}  {module:<14} {args}".format(from_=layer["from"], **layer))
-    for state in ("unfused", "fused"):
-        print(f"{state:>8}: {facts['params'][state]:,} parameters, {facts['gflops'][state]:.2f} GFLOPs")
+    for state, params in facts["params"].items():
+        print(f"{state:>8}: {params:,} parameters, {facts['gflops'][state]:.2f} GFLOPs")
 
 
 def describe(name: str, imgsz: int) -> dict[str, Any]:
-    """{model, nc, imgsz, params and gflops {unfused, fused}, layers [{i, from, n, module, params, args}]}.
+    """{model, nc, imgsz, params, gflops, layers [{i, from, n, module, params, args}]}.
 
-    Params count all parameters; gflops are 1e9 operations for one image of imgsz x imgsz, two per multiply-add.
+    Params and gflops are {unfused, fused, paper, deployed}: all parameters, and 1e9 operations for one image of
+    imgsz x imgsz, two per multiply-add. `akyolo.metrics.cost` says what the conventions paper and deployed mean.
     """
     from akyolo import YOLO
-    from akyolo.metrics.cost import cost
+    from akyolo.metrics.cost import cost, deployed_cost, paper_cost
 
     model = YOLO(name).model
     if isinstance(model, str):
         raise ConfigError(f"{name} is an export: it has no layers to show", remedy="name the weights it was made of")
+    image = (imgsz, imgsz, model.yaml.get("channels", 3))
     costs = {
-        "unfused": cost(model, imgsz, imgsz, model.yaml.get("channels", 3)),
-        "fused": cost(copy.deepcopy(model).fuse(verbose=False), imgsz, imgsz, model.yaml.get("channels", 3)),
+        "unfused": cost(model, *image),
+        "fused": cost(copy.deepcopy(model).fuse(verbose=False), *image),
+        "paper": paper_cost(model, *image),
+        "deployed": deployed_cost(model, *image),
     }
     depth = _depth(model.yaml)
     return {

@@ -1,17 +1,14 @@
 """Turn rows of ours into rows that upstream's `parse_model` understands, and remember ours in a plan."""
 
-import ast
-import contextlib
-import inspect
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
 
 from akyolo.errors import RowError, did_you_mean
-from akyolo.registry import OperatorSpec, is_operator, operator, operators
+from akyolo.registry import OperatorSpec, is_registered, operator, operators, registered_names
 from akyolo.rows.activation import check_activation
+from akyolo.rows.grammar import BLOCKS, bind, block_and_operator, is_whole, literal, split_mapping
 from akyolo.rows.plan import Plan, PlannedRow
 
 
@@ -31,35 +28,23 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
     file = str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
     check_activation(cfg.get("activation"), f"{file}, activation")
     planned, sections, index = [], {}, 0
+    last = sum(len(_section(cfg, section, file)) for section in ("backbone", "head")) - 1
     for section in ("backbone", "head"):
         rows = []
-        for row in _section(cfg, section, file):
+        for row in cfg[section]:
             where = f"{file}, row {index}"
             source, repeats, name, args = _checked_row(row, where, upstream_modules)
             _check_source(source, index, where)
-            if is_operator(name):
-                if not _is_whole(source):
-                    raise RowError(f"{name} looks at one row, not at {source!r}", where=where)
-                ours, args = _lower_row(operator(name), index, args, where)
-                planned.append(ours)
-                name = operator(ours.operator).stands_in
+            block, inner = block_and_operator(name)
+            if is_registered(inner):
+                row_of_ours, args = _lower_row(operator(inner), block, index, args, cfg, where)
+                _check_place(operator(inner), source, index == last, where)
+                planned.append(row_of_ours)
+                name = block or operator(inner).stands_in
             rows.append([source, repeats, name, args])
             index += 1
         sections[section] = rows
     return ({**cfg, **sections} if planned else cfg), Plan(tuple(planned))
-
-
-def grammar(spec: OperatorSpec) -> str:
-    """How a row of this operator is written, with the defaults: `[c2, num_param, stride=1, {shape: null, ...}]`."""
-    parameters = _row_signature(spec).parameters.values()
-    by_place = [p for p in parameters if p.default is p.empty or p.name == "stride"]
-    places = [p.name if p.default is p.empty else f"{p.name}={p.default}" for p in by_place]
-    keywords = ", ".join(f"{p.name}: {_yaml(p.default)}" for p in parameters if p not in by_place)
-    return f"[{', '.join([*places, *(['{' + keywords + '}'] if keywords else [])])}]"
-
-
-def _yaml(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _section(cfg: Mapping[str, Any], section: str, file: str) -> list[Any]:
@@ -77,16 +62,27 @@ def _checked_row(row: Any, where: str, upstream_modules: Collection[str]) -> tup
         raise RowError(f"{row!r} is no row", where=where, remedy=shape)
     source, repeats, name, args = row
     sources = source if isinstance(source, list) else [source]
-    if not sources or not all(_is_whole(s) for s in sources):
+    if not sources or not all(is_whole(s) for s in sources):
         raise RowError(f"from={source!r} must be a row number, or a list of them", where=where, remedy=shape)
-    if not _is_whole(repeats) or repeats < 1:
+    if not is_whole(repeats) or repeats < 1:
         raise RowError(f"repeats={repeats!r} must be a whole number of at least 1", where=where, remedy=shape)
     if not isinstance(name, str):
         raise RowError(f"module {name!r} must be a name", where=where, remedy=shape)
-    if not is_operator(name) and name not in upstream_modules and not _is_library_module(name):
-        known = [*upstream_modules, *(spec.name for spec in operators())]
-        raise RowError(f"unknown module {name!r}", where=where, remedy=did_you_mean(name, known))
+    _check_name(name, where, upstream_modules)
     return source, repeats, name, args
+
+
+def _check_name(name: str, where: str, upstream_modules: Collection[str]) -> None:
+    block, inner = block_and_operator(name)
+    if block:
+        if block not in BLOCKS:
+            raise RowError(f"no operator goes into {block!r}", where=where, remedy=did_you_mean(block, BLOCKS))
+        fitting = [spec.name for spec in operators()]
+        if inner not in fitting:
+            raise RowError(f"no operator {inner!r} for {block}", where=where, remedy=did_you_mean(inner, fitting))
+    elif not is_registered(name) and name not in upstream_modules and not _is_library_module(name):
+        known = [*upstream_modules, *registered_names()]
+        raise RowError(f"unknown module {name!r}", where=where, remedy=did_you_mean(name, known))
 
 
 def _is_library_module(name: str) -> bool:
@@ -102,46 +98,49 @@ def _check_source(source: Any, index: int, where: str) -> None:
             raise RowError(f"from={source!r} names no row before this one", where=where)
 
 
-def _lower_row(spec: OperatorSpec, index: int, args: list[Any], where: str) -> tuple[PlannedRow, list[Any]]:
-    """Our row as a plan, and the arguments of its stand-in: a 1x1 with the same output channels and stride."""
-    bound = _bind(spec, args, where)
+def _check_place(spec: OperatorSpec, source: Any, is_last: bool, where: str) -> None:
+    """An operator looks at one row; a head looks at a list of them, and ends the model."""
+    if spec.stands_in != "Detect":
+        if not is_whole(source):
+            raise RowError(f"{spec.name} looks at one row, not at {source!r}", where=where)
+    elif not isinstance(source, list) or not is_last:
+        raise RowError(f"{spec.name} is a head: the last row, which looks at a list of rows", where=where)
+
+
+def _lower_row(
+    spec: OperatorSpec, block: str | None, index: int, args: list[Any], cfg: Mapping[str, Any], where: str
+) -> tuple[PlannedRow, list[Any]]:
+    """Our row as a plan, and the arguments of its stand-in."""
+    if block:
+        positional, keywords = split_mapping(args)
+        return PlannedRow(index, spec.name, (), _inner(spec, keywords, where), where, block), positional
+    if spec.stands_in == "Detect":
+        args = [_from_top_level(value, cfg, where) for value in args]
+    bound = bind(spec, args, where)
+    if spec.stands_in == "Detect":
+        return PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, where), [bound.args[0]]
     channels, stride = bound.arguments["c2"], bound.arguments.get("stride", 1)
-    if channels != "nc" and (not _is_whole(channels) or channels < 1):
+    if channels != "nc" and (not is_whole(channels) or channels < 1):
         raise RowError(f"output channels {channels!r} must be a whole number of at least 1", where=where)
-    if not _is_whole(stride) or stride < 1:
+    if not is_whole(stride) or stride < 1:
         raise RowError(f"stride={stride!r} must be a whole number of at least 1", where=where)
     planned = PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, where)
-    return planned, [channels, 1, stride]
+    return planned, [channels, 1, stride]  # a 1x1 with the same output channels and stride
 
 
-def _bind(spec: OperatorSpec, args: list[Any], where: str) -> inspect.BoundArguments:
-    keywords = args[-1] if args and isinstance(args[-1], dict) else {}
-    positional = [_literal(a) for a in (args[:-1] if keywords or (args and args[-1] == {}) else args)]
-    signature = _row_signature(spec)
-    remedy = f"{spec.name} takes {grammar(spec)}"
-    for keyword in keywords:
-        if keyword not in signature.parameters:
-            hint = did_you_mean(str(keyword), signature.parameters)
-            raise RowError(f"{spec.name} has no argument {keyword!r}, {hint}", where=where, remedy=remedy)
-    try:
-        return signature.bind(*positional, **{key: _literal(value) for key, value in keywords.items()})
-    except TypeError as error:
-        raise RowError(f"{spec.name} {args}: {error}", where=where, remedy=remedy) from None
+def _inner(spec: OperatorSpec, keywords: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The keywords of an operator inside a block, which decides its channels and needs stride 1."""
+    for key in ("c2", "stride"):
+        if key in keywords:
+            raise RowError(f"{key} of an operator inside a block is the block's, not {keywords[key]!r}", where=where)
+    bind(spec, [1, dict(keywords)], where)
+    return {key: literal(value) for key, value in keywords.items()}
 
 
-def _row_signature(spec: OperatorSpec) -> inspect.Signature:
-    """The constructor's signature minus c1, which upstream knows."""
-    parameters = [p for name, p in spec.signature.parameters.items() if name != "c1"]
-    return inspect.Signature(parameters)
-
-
-def _literal(value: Any) -> Any:
-    """Read `None` as upstream's rows may write it."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError, SyntaxError):
-            return ast.literal_eval(value)
-    return value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _from_top_level(value: Any, cfg: Mapping[str, Any], where: str) -> Any:
+    """`anchors` in the row of a head means the list of that name at the top of the YAML; `nc` is upstream's to read."""
+    if value != "anchors":
+        return value
+    if "anchors" not in cfg:
+        raise RowError("there is no 'anchors:' at the top of the file", where=where)
+    return cfg["anchors"]

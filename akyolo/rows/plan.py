@@ -9,13 +9,17 @@ from akyolo.errors import RowError
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One row of ours: its index in the model, its operator, and what its module is called with after (c1, c2)."""
+    """One row of ours: its index in the model, and what its module is called with after what upstream knows.
+
+    `block` is upstream's block that holds the operator, None for a row of its own.
+    """
 
     index: int
     operator: str
     args: tuple[Any, ...]
     keywords: Mapping[str, Any]
     where: str
+    block: str | None = None
 
     def error(self, error: RowError) -> RowError:
         """The same error, naming the file and the row."""

@@ -1,9 +1,11 @@
 """The only package that imports ultralytics (with `upstream_blocks`, for what operators build on).
 
 Foreign things we touch, each once, each delegating to the original:
-  ultralytics.nn.tasks.parse_model          parser.py      lower -> the original -> fill
+  ultralytics.nn.tasks.parse_model          seam.py        lower -> the original -> fill
+  ultralytics.nn.tasks.DetectionModel.init_criterion
+                                            seam.py        asks the head for its loss first
   ultralytics.utils.DEFAULT_CFG(_DICT)      settings.py    our hyper-parameters
-  torch.serialization.add_safe_globals      parser.py      our layers, for weights-only loading (operators: registry.py)
+  torch.serialization.add_safe_globals      seam.py        our layers, for weights-only loading (operators: registry.py)
   ultralytics.utils.callbacks.base.default_callbacks
                                             settings.py    one guard against trainers that ignore our arguments
 
@@ -17,7 +19,7 @@ and for the time of one call in a worker process on CPU, where upstream takes CU
 `RELIED_ON` is every other name of upstream's that we call or override; a test names the first that a release changes.
 """
 
-from akyolo.upstream import parser, settings
+from akyolo.upstream import seam, settings
 
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
@@ -36,8 +38,14 @@ RELIED_ON = {
     ],
     "ultralytics.engine.validator": ["AutoBackend", "get_torch_device_backend"],
     "ultralytics.models.yolo.model": ["YOLO.task_map", "YOLO._new", "YOLO._load", "YOLO._smart_load"],
-    "ultralytics.nn.modules": ["Conv.forward_fuse"],
-    "ultralytics.nn.tasks": ["guess_model_task", "parse_model", "torch_safe_load", "yaml_model_load"],
+    "ultralytics.nn.modules": ["Bottleneck", "Conv.forward_fuse", "Detect"],
+    "ultralytics.nn.tasks": [
+        "DetectionModel.init_criterion",
+        "guess_model_task",
+        "parse_model",
+        "torch_safe_load",
+        "yaml_model_load",
+    ],
     "ultralytics.utils": [
         "DEFAULT_CFG",
         "DEFAULT_CFG_DICT",
@@ -59,5 +67,5 @@ RELIED_ON = {
     ],
 }
 
-parser.install()
+seam.install()
 settings.install()

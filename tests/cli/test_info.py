@@ -14,7 +14,9 @@ def test_info_json_alone_on_stdout(capfd, in_tmp):
     facts = json.loads(capfd.readouterr().out)
     assert facts.keys() == {"model", "nc", "imgsz", "params", "gflops", "layers"}
     assert (facts["model"], facts["nc"], facts["imgsz"]) == ("cfg/yolov8n-akconv5.yaml", 80, 640)
-    assert facts["params"]["unfused"] == 2_940_140 > facts["params"]["fused"]
+    assert facts["params"] == {"unfused": 2_940_140, "fused": 2_934_844, "paper": 2_935_516, "deployed": 2_934_844}
+    assert facts["gflops"].keys() == facts["params"].keys()
+    assert facts["gflops"]["fused"] < min(facts["gflops"]["paper"], facts["gflops"]["deployed"])
     layer = facts["layers"][1]
     assert layer == {"i": 1, "from": -1, "n": 1, "module": "AKConv", "params": 4074, "args": [128, 5, 2]}
     assert [facts["layers"][i]["n"] for i in (2, 4, 6, 8)] == [1, 2, 2, 1]

@@ -5,7 +5,7 @@ import torch
 
 from akyolo.metrics.four_gather import DeformColumn, FourGather
 from akyolo.ops.akconv import AKConv
-from akyolo.registry import is_operator
+from akyolo.registry import is_registered
 
 CASES = [
     {"num_param": 1},
@@ -74,5 +74,5 @@ def test_no_index_leaves_a_wide_map_in_16_bits(method):
 
 
 def test_no_model_yaml_can_name_them():
-    assert not is_operator("FourGather")
-    assert not is_operator("DeformColumn")
+    assert not is_registered("FourGather")
+    assert not is_registered("DeformColumn")

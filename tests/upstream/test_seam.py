@@ -17,7 +17,7 @@ from ultralytics.utils.torch_utils import strip_optimizer
 import akyolo
 from akyolo.errors import RowError
 from akyolo.ops.akconv import AKConv
-from akyolo.upstream import RELIED_ON, parser, settings
+from akyolo.upstream import RELIED_ON, seam, settings
 from akyolo.upstream.model_yaml import read_model_yaml
 
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
@@ -167,7 +167,7 @@ def test_a_folder_name_that_looks_like_a_scale_is_left_alone(in_tmp):
 
 def test_installing_twice_changes_nothing():
     before = tasks.parse_model
-    parser.install()
+    seam.install()
     settings.install()
     assert tasks.parse_model is before
 

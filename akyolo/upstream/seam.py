@@ -1,4 +1,4 @@
-"""The seam: upstream's `parse_model`, with our rows lowered before and filled in after."""
+"""The seam: upstream's `parse_model`, with our rows lowered before and filled in after, and its choice of a loss."""
 
 import functools
 import logging
@@ -11,7 +11,7 @@ from torch import nn
 from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER
 
-from akyolo.rows import fill, lower
+from akyolo.rows import Call, fill, lower
 from akyolo.sampling import ColumnConv, OffsetConv
 
 ParseModel = Callable[..., tuple[nn.Sequential, list[int]]]
@@ -22,6 +22,8 @@ def install() -> None:
     torch.serialization.add_safe_globals([ColumnConv, OffsetConv])
     if not getattr(tasks.parse_model, "understands_akyolo", False):
         tasks.parse_model = _understanding(tasks.parse_model)
+    if not getattr(tasks.DetectionModel.init_criterion, "understands_akyolo", False):
+        tasks.DetectionModel.init_criterion = _asking_the_head(tasks.DetectionModel.init_criterion)
 
 
 def _understanding(original: ParseModel) -> ParseModel:
@@ -39,6 +41,16 @@ def _understanding(original: ParseModel) -> ParseModel:
 
     parse_model.understands_akyolo = True  # type: ignore[attr-defined]
     return parse_model
+
+
+def _asking_the_head(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def init_criterion(model: Any) -> Any:
+        build = getattr(model.model[-1], "build_criterion", None)
+        return original(model) if build is None else build(model)
+
+    init_criterion.understands_akyolo = True  # type: ignore[attr-defined]
+    return init_criterion
 
 
 def _module_names() -> list[str]:
@@ -63,12 +75,10 @@ def _layer_table() -> Iterator[list[str]]:
         LOGGER.removeFilter(hold)
 
 
-def _of_our_row(line: str, layers: nn.Sequential, called: dict[int, list[Any]]) -> str:
+def _of_our_row(line: str, layers: nn.Sequential, called: dict[int, Call]) -> str:
     """A line of the table; that of a stand-in rewritten for the module that took its place."""
     number = line.split(maxsplit=1)[0] if line.strip() else ""
     if not number.isdigit() or int(number) not in called:
         return line
-    module = layers[int(number)]
-    repeats = len(module) if isinstance(module, nn.Sequential) else 1
-    arguments = called[int(number)]
-    return f"{module.i:>3}{module.f!s:>20}{repeats:>3}{module.np:10.0f}  {module.type:<45}{arguments!s:<30}"
+    module, call = layers[int(number)], called[int(number)]
+    return f"{module.i:>3}{module.f!s:>20}{call.repeats:>3}{module.np:10.0f}  {module.type:<45}{call.arguments!s:<30}"
