@@ -17,7 +17,7 @@ MODES = {
     "tune": "search training arguments",
     "benchmark": "speed and accuracy of the export formats",
 }
-COMMANDS = ("info", "ops", "bench", "data")
+COMMANDS = ("info", "ops", "swap", "reproduce", "bench", "data")
 
 HELP = """akyolo: replaceable convolutions for Ultralytics YOLO
 

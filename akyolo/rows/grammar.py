@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from akyolo.errors import RowError, did_you_mean
@@ -13,6 +14,23 @@ from akyolo.registry import OperatorSpec
 # upstream's blocks whose bottlenecks can hold an operator, written `C3(AKConv)`
 BLOCKS = ("C3", "C2f", "C3k2")
 _INSIDE = re.compile(r"^(?P<block>\w+)\((?P<operator>\w+)\)$")
+
+
+def source_of(cfg: Mapping[str, Any]) -> str:
+    """What a message calls the file that a model YAML was read from."""
+    return str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
+
+
+def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
+    """The rows under `backbone:` or `head:`.
+
+    Raises:
+        RowError: there are none.
+    """
+    rows = cfg.get(name)
+    if not isinstance(rows, list) or not rows:
+        raise RowError(f"no list of rows under '{name}:'", where=file, remedy="a row is [from, repeats, module, args]")
+    return rows
 
 
 def block_and_operator(name: str) -> tuple[str | None, str]:

@@ -8,7 +8,7 @@ from torch import nn
 from akyolo.errors import RowError, did_you_mean
 from akyolo.registry import OperatorSpec, is_registered, operator, operators, registered_names
 from akyolo.rows.activation import check_activation
-from akyolo.rows.grammar import BLOCKS, bind, block_and_operator, is_whole, literal, split_mapping
+from akyolo.rows.grammar import BLOCKS, bind, block_and_operator, is_whole, literal, section, source_of, split_mapping
 from akyolo.rows.plan import Plan, PlannedRow
 
 
@@ -25,13 +25,13 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
     Raises:
         RowError: a row, or the mapping itself, that cannot be built; it names file and row.
     """
-    file = str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
+    file = source_of(cfg)
     check_activation(cfg.get("activation"), f"{file}, activation")
     planned, sections, index = [], {}, 0
-    last = sum(len(_section(cfg, section, file)) for section in ("backbone", "head")) - 1
-    for section in ("backbone", "head"):
+    last = sum(len(section(cfg, name, file)) for name in ("backbone", "head")) - 1
+    for part in ("backbone", "head"):
         rows = []
-        for row in cfg[section]:
+        for row in cfg[part]:
             where = f"{file}, row {index}"
             source, repeats, name, args = _checked_row(row, where, upstream_modules)
             _check_source(source, index, where)
@@ -43,17 +43,8 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
                 name = block or operator(inner).stands_in
             rows.append([source, repeats, name, args])
             index += 1
-        sections[section] = rows
+        sections[part] = rows
     return ({**cfg, **sections} if planned else cfg), Plan(tuple(planned))
-
-
-def _section(cfg: Mapping[str, Any], section: str, file: str) -> list[Any]:
-    rows = cfg.get(section)
-    if not isinstance(rows, list) or not rows:
-        raise RowError(
-            f"no list of rows under '{section}:'", where=file, remedy="a row is [from, repeats, module, args]"
-        )
-    return rows
 
 
 def _checked_row(row: Any, where: str, upstream_modules: Collection[str]) -> tuple[Any, int, str, list[Any]]:

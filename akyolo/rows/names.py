@@ -24,8 +24,7 @@ def find_model_yaml(name: str, packaged: Path) -> tuple[Path | None, str]:
         RowError: several files hold scales of that name; they are listed.
     """
     path = Path(name)
-    match = _SCALED.match(path.stem)
-    scale = match["scale"] if match else ""
+    match, scale = _SCALED.match(path.stem), scale_in(name)
     if path.is_file():
         return path, scale
     for folder in (path.parent, packaged):
@@ -35,6 +34,12 @@ def find_model_yaml(name: str, packaged: Path) -> tuple[Path | None, str]:
         if hits:
             return hits[0], scale
     return None, scale
+
+
+def scale_in(name: str) -> str:
+    """The scale letter in the name of a model YAML, "" when there is none."""
+    match = _SCALED.match(Path(name).stem)
+    return match["scale"] if match else ""
 
 
 def _named_alike(path: Path, match: re.Match[str] | None, folder: Path) -> Sequence[Path]:

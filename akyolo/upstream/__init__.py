@@ -27,6 +27,8 @@ RELIED_ON = {
     "ultralytics.engine.exporter": ["export_formats"],
     "ultralytics.engine.trainer": [
         "BaseTrainer.__init__",
+        "BaseTrainer._build_train_pipeline",
+        "BaseTrainer._get_warmup_iterations",
         "BaseTrainer._setup_ddp",
         "BaseTrainer._setup_train",
         "BaseTrainer.build_optimizer",

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
-from ultralytics.utils import LOGGER, SETTINGS
+from ultralytics.utils import LOGGER, SETTINGS, YAML
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
@@ -58,6 +58,24 @@ def check_resumable(checkpoint: Any, weights: Any) -> None:
             "holds no unfinished training to resume",
             where=str(weights),
             remedy="resume takes the last.pt of a training that was interrupted; to train on, leave resume out",
+        )
+
+
+def check_classes(model: Any, name: Any, data: Any) -> None:
+    """Refuse to evaluate a detector on a data set with another number of classes; upstream would count nonsense.
+
+    Raises:
+        CheckpointError: the numbers differ.
+    """
+    if not isinstance(model, nn.Module) or not isinstance(data, str) or not Path(data).is_file():
+        return
+    have, found = len(getattr(model, "names", [])), YAML.load(data)
+    wanted = len(found["names"]) if "names" in found else found.get("nc", have)
+    if have != wanted:
+        raise CheckpointError(
+            f"made for {have} classes, but {data} has {wanted}",
+            where=str(name),
+            remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
         )
 
 

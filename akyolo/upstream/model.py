@@ -3,20 +3,50 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from ultralytics import YOLO as UpstreamYOLO
-from ultralytics.nn.tasks import guess_model_task
-from ultralytics.utils import DEFAULT_CFG_DICT, YAML
+from ultralytics.nn.tasks import DetectionModel, guess_model_task
+from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 
 from akyolo.errors import RowError, first_line
 from akyolo.upstream import trainer
-from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable, check_resumable, name_random_rows
+from akyolo.upstream.checkpoint import (
+    WEIGHT_ARGUMENTS,
+    check_classes,
+    check_loadable,
+    check_resumable,
+    name_random_rows,
+)
 from akyolo.upstream.distributed import is_only_process
-from akyolo.upstream.embedded import NAME, embedded_training, resolve_data
+from akyolo.upstream.embedded import RECIPE, embedded_data, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optional import check_opset, check_packages
+from akyolo.upstream.optional import check_augment, check_opset, check_packages
+from akyolo.upstream.recipes import joined, with_recipe
+from akyolo.upstream.settings import check_used_by
+from akyolo.upstream.tuning import ANCHOR_SPACE
 
 # what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
 BUILDING_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def build_detector(model_yaml: dict[str, Any]) -> nn.Module:
+    """The detection model of a model YAML, as `read_model_yaml` returns it.
+
+    Raises:
+        RowError: it cannot be built.
+    """
+    return _built(DetectionModel, model_yaml, verbose=False)
+
+
+def _built(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:
+    try:
+        return network(model_yaml, verbose=verbose)
+    except BUILDING_ERRORS as error:
+        raise RowError(
+            f"cannot be built ({type(error).__name__}: {first_line(error)})",
+            where=str(model_yaml.get("source_file") or model_yaml.get("yaml_file")),
+            remedy="check the channels, the arguments and the 'from' of its rows",
+        ) from error
 
 
 class YOLO(UpstreamYOLO):
@@ -44,20 +74,10 @@ class YOLO(UpstreamYOLO):
         model_yaml = read_model_yaml(cfg)
         self.cfg = self.model_name = cfg
         self.task = task or guess_model_task(model_yaml)
-        self.model = self._built(model_yaml, verbose and is_only_process())
+        self.model = _built(self._smart_load("model"), model_yaml, verbose and is_only_process())
         self.overrides |= {"model": cfg, "task": self.task}
         self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
         self.model.task = self.task
-
-    def _built(self, model_yaml: dict[str, Any], verbose: bool) -> Any:
-        try:
-            return self._smart_load("model")(model_yaml, verbose=verbose)
-        except BUILDING_ERRORS as error:
-            raise RowError(
-                f"cannot be built ({type(error).__name__}: {first_line(error)})",
-                where=str(model_yaml.get("source_file") or self.cfg),
-                remedy="check the channels, the arguments and the 'from' of its rows",
-            ) from error
 
     def _load(self, weights: str, task: str | None = None) -> None:
         check_loadable(weights)
@@ -72,10 +92,11 @@ class YOLO(UpstreamYOLO):
         return self
 
     def train(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data`, a detector trains on the embedded set with its own recipe.
+        """As upstream, into ./runs; without `data`, a detector trains on the embedded set. For `recipe` see recipes.py.
 
         Raises:
             CheckpointError: `resume` on what holds no unfinished training.
+            ConfigError: a recipe, or an argument of ours, that cannot be used.
         """
         written = {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
         for key in WEIGHT_ARGUMENTS:
@@ -84,17 +105,30 @@ class YOLO(UpstreamYOLO):
         if written.get("resume") is True:
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
         if not written.get("resume"):  # which goes on where it was, in every sense
-            arguments = self._in_runs(arguments if written.get("data") else self._with_data(arguments, training=True))
+            arguments = self._in_runs(self._with_recipe(arguments, written))
         # named, so that a training on a list of data sets does not leave this process and forget our trainers
         trainer = arguments.pop("trainer", None) or self._smart_load("trainer")
         return super().train(trainer=trainer, **arguments)
 
     def val(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data`, on the images that the weights were trained on."""
-        return super().val(**self._in_runs(self._with_data(arguments)))
+        """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
+
+        Raises:
+            CheckpointError: the data set has another number of classes.
+            ConfigError: `augment` with a head that upstream cannot augment for.
+        """
+        arguments = self._in_runs(self._with_data(arguments))
+        check_augment(self.model, arguments.get("augment"))
+        check_classes(self.model, self.model_name, arguments.get("data"))
+        return super().val(**arguments)
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
-        """As upstream, into ./runs."""
+        """As upstream, into ./runs.
+
+        Raises:
+            ConfigError: `augment` with a head that upstream cannot augment for.
+        """
+        check_augment(self.model, arguments.get("augment"))
         return super().predict(source, stream, **self._in_runs(arguments))
 
     def track(self, source: Any = None, stream: bool = False, persist: bool = False, **arguments: Any) -> Any:
@@ -122,21 +156,33 @@ class YOLO(UpstreamYOLO):
         """As upstream, into ./runs; without `data` as `train`."""
         if arguments.get("use_ray"):
             check_packages("ray")
-        return super().tune(**self._in_runs(self._with_data(arguments, training=True)))
+        if hasattr(self.model.model[-1], "build_criterion"):
+            arguments = {"space": ANCHOR_SPACE, **arguments}
+        return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
         """As upstream; without `data` as `val`."""
         return super().benchmark(**resolve_data(self._with_data({**arguments, "data": data})))
 
-    def _with_data(self, arguments: dict[str, Any], training: bool = False) -> dict[str, Any]:
+    def _with_data(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Where the user names no data: what the weights were trained on, else, for a detector, the embedded set."""
         if arguments.get("data") or arguments.get("cfg"):
             return arguments
         if self.ckpt and self.overrides.get("data"):
             return {**arguments, "data": self.overrides["data"]}
-        if self.task != "detect":
-            return arguments
-        return embedded_training(arguments, self.model) if training else {**arguments, "data": NAME}
+        return {**arguments, "data": embedded_data()} if self.task == "detect" else arguments
+
+    def _with_recipe(self, arguments: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
+        """Data and recipe of a training; `written` also has what stands in a `cfg=` file."""
+        arguments = arguments if written.get("data") else self._with_data(arguments)
+        of_data = None
+        if not written.get("data") and arguments.get("data") == embedded_data():
+            LOGGER.info("akyolo: no data= given, so this trains on the embedded set of shapes")
+            of_data = None if written.get("recipe") else RECIPE
+        recipe = joined(self.model.yaml.get("recipe"), of_data, written.get("recipe"))
+        arguments = with_recipe(arguments, recipe, written, self.model)
+        check_used_by(self.model, {**written, **arguments})
+        return arguments
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""

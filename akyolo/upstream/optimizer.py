@@ -1,4 +1,4 @@
-"""The training argument `offset_lr`: a learning rate of their own for parameters that move taps.
+"""Groups of parameters that a module asks for: a rate of their own (`offset_lr`, for what moves taps), or no decay.
 
 Upstream's groups stay where they are and keep their tags; ours come after them, in a fixed order, so that a resumed
 optimizer state finds the same layout. Relies on upstream's `build_optimizer` returning a fresh optimizer, its schedule
@@ -48,3 +48,15 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
     for group in groups:
         if "split_from" in group:
             group["lr"] = multiplier * groups[group["split_from"]]["lr"]
+
+
+def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
+    """Move what any module's `undecayed_parameters()` yields to upstream's group without decay, that of BN weights."""
+    sources: list[Any] = [module for module in model.modules() if hasattr(module, "undecayed_parameters")]
+    exempt = {id(parameter): parameter for module in sources for parameter in module.undecayed_parameters()}
+    if not exempt:
+        return
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in exempt]
+    without_decay = next(group for group in optimizer.param_groups if group.get("param_group") == "bn")
+    without_decay["params"] += exempt.values()

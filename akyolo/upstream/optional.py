@@ -1,6 +1,7 @@
 """Optional packages: looked for before upstream would install them by itself."""
 
 from importlib.util import find_spec
+from typing import Any
 
 from torch import nn
 from ultralytics.utils import checks
@@ -62,3 +63,14 @@ def check_opset(model: nn.Module, target: str, opset: int | None) -> None:
     samples = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
     if samples and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
         raise ConfigError(f"opset={opset} is too old for {samples}", remedy=f"use opset={LOWEST_OPSET} or newer")
+
+
+def check_augment(model: Any, augment: Any) -> None:
+    """Upstream augments at test time for its own detection head alone, and goes on without for others.
+
+    Raises:
+        ConfigError: it is asked for a head of ours.
+    """
+    layers = getattr(model, "model", None)
+    if augment and layers and hasattr(layers[-1], "build_criterion"):
+        raise ConfigError(f"'augment=True' is not available for {type(layers[-1]).__name__}: Ultralytics refuses it")

@@ -4,15 +4,30 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
 from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT
 from ultralytics.utils.callbacks.base import default_callbacks
 
 from akyolo.errors import ConfigError
 
-HYPERPARAMETERS: dict[str, float | bool] = {
+# what our trainers act on, and upstream's would ignore
+OF_TRAINERS: dict[str, Any] = {
+    "recipe": None,  # which files of training arguments were applied, see recipes.py
     "offset_lr": 1.0,  # multiplies the learning rate of whatever moves taps
     "nan_recovery": False,  # on a loss that is not finite, reload last.pt as upstream does instead of stopping
+    "warmup_min_iterations": 0,  # where there is a warm-up, it lasts at least so long
+    "autoanchor": True,  # fit the anchors to the boxes where too few of these can be met
 }
+# what the loss of an anchor head reads, under any trainer; `box` and `cls` are upstream's
+OF_ANCHOR_HEADS: dict[str, Any] = {
+    "obj": 1.0,  # gain of the objectness loss
+    "anchor_t": 4.0,  # an anchor meets a box when neither side differs by more than this factor
+    "fl_gamma": 0.0,  # focal loss
+    "cls_smoothing": 0.0,  # label smoothing
+    "cls_pos_weight": 1.0,  # of positives in the classes' cross entropy
+    "obj_pos_weight": 1.0,  # of positives in the objectness' cross entropy
+}
+HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
 
 
 def install() -> None:
@@ -30,17 +45,43 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
     """Refuse values of our arguments that no training can use; upstream's own check knows only its own keys.
 
     Raises:
-        ConfigError: a number below 0, or a value of another type than the default's.
+        ConfigError: a number out of range, or a value of another type than the default's.
     """
     for key in HYPERPARAMETERS.keys() & arguments.keys():
-        value = arguments[key]
-        if isinstance(HYPERPARAMETERS[key], bool):
+        value, default = arguments[key], HYPERPARAMETERS[key]
+        if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ConfigError(f"'{key}={value}' must be True or False")
-            continue
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < 0:
-            raise ConfigError(f"'{key}={value}' must be a number of at least 0")
+        elif default is None:
+            if value is not None and not isinstance(value, str):
+                raise ConfigError(f"'{key}={value}' must be a name or a file, or several joined by +")
+        else:
+            _check_number(key, value)
+
+
+def _check_number(key: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ConfigError(f"'{key}={value}' must be a number of at least 0")
+    if key == "anchor_t" and value <= 1:
+        raise ConfigError(f"'anchor_t={value}' must be above 1: it is a ratio of sides")
+    if key == "cls_smoothing" and value >= 1:
+        raise ConfigError(f"'cls_smoothing={value}' must be below 1")
+    if key == "warmup_min_iterations" and value != int(value):
+        raise ConfigError(f"'warmup_min_iterations={value}' must be a whole number")
+
+
+def check_used_by(model: nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that the loss of this model does not read.
+
+    Raises:
+        ConfigError: one of an anchor head, with a value that says something, for a model that has none.
+    """
+    layers: Any = model.model
+    if hasattr(layers[-1], "build_criterion"):
+        return
+    for key, default in OF_ANCHOR_HEADS.items():
+        if (value := arguments.get(key, default)) != default:
+            raise ConfigError(f"'{key}={value}' has no effect: {type(layers[-1]).__name__} has no anchors")
 
 
 def refuse_under_stock_trainer(trainer: Any) -> None:
@@ -54,7 +95,7 @@ def refuse_under_stock_trainer(trainer: Any) -> None:
     """
     if getattr(trainer, "understands_akyolo", False):
         return
-    for key, default in HYPERPARAMETERS.items():
+    for key, default in OF_TRAINERS.items():
         if (value := getattr(trainer.args, key, default)) != default:
             name = f"{type(trainer).__module__}.{type(trainer).__name__}"
             raise ConfigError(f"'{key}={value}' has no effect under {name}: train with akyolo.YOLO")

@@ -9,17 +9,18 @@ from ultralytics.models import yolo
 from ultralytics.utils import DEFAULT_CFG
 from ultralytics.utils.torch_utils import unwrap_model
 
+from akyolo.upstream.autoanchor import FittedAnchors
 from akyolo.upstream.checkpoint import name_random_rows
 from akyolo.upstream.distributed import InProcesses
 from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optimizer import follow_upstream_rates, split_offset_groups
+from akyolo.upstream.optimizer import exempt_from_decay, follow_upstream_rates, split_offset_groups
 from akyolo.upstream.saving import AtomicCheckpoints
 from akyolo.upstream.scanning import OneScan
 from akyolo.upstream.settings import check_hyperparameters
 
 
-class AkyoloTrainer(InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
+class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
     """What our trainers do beyond upstream's."""
 
     understands_akyolo = True  # our training arguments have an effect
@@ -36,10 +37,16 @@ class AkyoloTrainer(InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
         return model
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:
-        """Upstream's groups, and groups of their own for what `offset_lr` scales."""
+        """Upstream's groups, no decay for what must have none, and groups of their own for what `offset_lr` scales."""
         optimizer = super().build_optimizer(model, *args, **kwargs)
+        exempt_from_decay(optimizer, unwrap_model(model))
         split_offset_groups(optimizer, unwrap_model(model), self.args.offset_lr)
         return optimizer
+
+    def _get_warmup_iterations(self, num_batches: int) -> int:
+        """As upstream, with the floor that YOLOv5 and YOLOv7 have; none without a warm-up."""
+        iterations = super()._get_warmup_iterations(num_batches)
+        return max(iterations, int(self.args.warmup_min_iterations)) if iterations else 0
 
     def optimizer_step(self) -> None:
         """As upstream, at the rates that are right for our groups."""

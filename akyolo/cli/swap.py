@@ -1,0 +1,142 @@
+"""`akyolo swap BASE`: write an operator into a model YAML where it has plain convolutions."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+from akyolo.cli.streams import stdout_to_stderr
+from akyolo.errors import ConfigError
+from akyolo.rows import ChangedRow, SwapRule, model_yaml_text, row_text, scale_in, swap
+
+SUMMARY = "write an operator into a model YAML in place of its 3x3 convolutions"
+
+HELP = """\
+Read BASE, a model YAML of Ultralytics or your own, and replace 3x3 convolutions by an operator (`akyolo ops`):
+
+  akyolo swap yolov8n.yaml --op AKConv --args 5 --where downsample -o yolov8n-mine.yaml
+  akyolo swap yolov8n-mine.yaml --op Conv --args 3 --where downsample        and back
+
+Places: downsample (stride 2, but not row 0), bottleneck (the second convolution in the bottlenecks of C3, C2f, C3k2),
+elan_last (the last 3x3 of each YOLOv7 ELAN in the backbone), all3x3 (every 3x3 and block), or rows by number, as 5,12.
+"""
+_SUFFIXES = (".yaml", ".yml")
+_ADDED = ("scale", "yaml_file", "source_file")  # by the reader, for upstream and for messages
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """BASE, --op, --args, --kw, --where, --out."""
+    parser.description, parser.formatter_class = HELP, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("base", metavar="BASE", help="a model YAML")
+    parser.add_argument("--op", required=True, help="the operator to write, or Conv to swap back")
+    parser.add_argument("--args", default="", metavar="A,B", help="its arguments after c2, without the stride")
+    parser.add_argument("--kw", action="append", default=[], metavar="KEY=VALUE", help="one more by name; repeatable")
+    parser.add_argument("--where", required=True, metavar="PLACE", help="which convolutions, see above")
+    parser.add_argument(
+        "-o", "--out", metavar="FILE", help="the YAML to write (default: to stdout, the rest to stderr)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what changes and write the new YAML.
+
+    Raises:
+        AkyoloError: a base, rule or file that cannot be used; nothing is written then.
+    """
+    from akyolo.upstream.model_yaml import read_model_yaml
+
+    rule = SwapRule(options.op, _values(options.args), options.where.strip(), _keywords(options.kw))
+    out = _checked_out(options.out) if options.out else None
+    if Path(options.base).suffix not in _SUFFIXES:
+        raise ConfigError(f"{options.base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
+    with stdout_to_stderr():
+        base = read_model_yaml(options.base)
+    swapped, changes = swap(base, rule)
+    text = model_yaml_text({key: value for key, value in swapped.items() if key not in _ADDED})
+    if out is None:
+        sys.stdout.write(text)
+        _report(changes, "-o FILE writes it into a file for akyolo train FILE data=mydata.yaml", sys.stderr)
+        return
+    remark = _about_scale(out, base.get("scales"))
+    _write(out, text)
+    _report(changes, f"akyolo train {out} data=mydata.yaml    (akyolo info {out} shows its layers)", sys.stdout)
+    if remark:
+        print(f"akyolo: {remark}", file=sys.stderr)
+
+
+def _values(text: str) -> tuple[Any, ...]:
+    """`5` or `3,1` or `[[0, 0], [1, 1]]`, each value as a row would write it."""
+    return tuple(_of_row(value) for value in _read(f"[{text}]", "--args", text))
+
+
+def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
+    keywords: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if not key or not value:
+            raise ConfigError(f"--kw {pair!r} needs a key and a value", remedy="for example --kw padding_mode=zeros")
+        if key in keywords:
+            raise ConfigError(f"--kw gives {key!r} twice")
+        keywords[key] = _of_row(_read(value, "--kw", pair))
+    return keywords
+
+
+def _read(yaml_text: str, option: str, written: str) -> Any:
+    try:
+        return yaml.safe_load(yaml_text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of no calendar is a ValueError
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"{option} {written!r} is no YAML: {problem}") from None
+
+
+def _of_row(value: Any) -> Any:
+    """Read `None` as upstream's rows may write it."""
+    return None if value == "None" else value
+
+
+def _checked_out(name: str) -> Path:
+    """The file to write, while nothing has been read yet."""
+    out = Path(name)
+    if out.suffix not in _SUFFIXES:
+        raise ConfigError(f"-o {name} must end in .yaml or .yml")
+    if os.path.lexists(out):
+        raise ConfigError(f"-o {name} is there already", remedy="name another file, or remove it first")
+    if not out.parent.is_dir():
+        raise ConfigError(f"-o {name}: there is no folder {str(out.parent)!r}", remedy="make it first")
+    return out
+
+
+def _about_scale(out: Path, scales: Any) -> str:
+    """What a reader of `out` should know of its scale.
+
+    Raises:
+        ConfigError: the name asks for a scale that the model does not have.
+    """
+    if not isinstance(scales, dict) or not scales:
+        return ""
+    letter, known = scale_in(out.name), ", ".join(map(str, scales))
+    if letter and letter not in scales:
+        raise ConfigError(f"-o {out} names the scale {letter!r}", remedy=f"the scales of this model are {known}")
+    if letter:
+        return ""
+    first = next(iter(scales))
+    return f"{out.name} names no scale of {known}, so {first} is taken; a name like yolov8s-mine.yaml chooses one"
+
+
+def _write(out: Path, text: str) -> None:
+    from akyolo.upstream.atomic import AtomicPath
+
+    try:
+        AtomicPath(out).write_bytes(text.encode())
+    except OSError as error:
+        raise ConfigError(f"-o {out} cannot be written: {error.strerror or error}") from None
+
+
+def _report(changes: Iterable[ChangedRow], following: str, stream: TextIO) -> None:
+    for number, before, after in changes:
+        print(f"- {number} {row_text(before)}\n+ {number} {row_text(after)}", file=stream)
+    print(f"next: {following}", file=stream)

@@ -1,0 +1,161 @@
+"""Anchor-based detection heads: YOLOv5's (release 6) and YOLOv7's, as heads of Ultralytics.
+
+A head is one 1x1 convolution per level with A*(5 + nc) outputs: x, y, w, h, objectness and classes of every anchor.
+IDetect adds YOLOR's implicit knowledge (C.-Y. Wang et al., arXiv 2105.04206): a learned vector added before the
+convolution, another multiplied after it; both fold into the convolution for inference.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from akyolo.errors import RowError
+from akyolo.heads.anchors import anchor_table, at_least_float32, decode
+from akyolo.heads.losses import AnchorCriterion
+from akyolo.registry import register
+from akyolo.upstream_blocks import Detect
+
+
+@register(stands_in="Detect")
+class AnchorDetect(Detect):
+    """YOLOv5's head.
+
+    Parameters: A*(5 + nc)*(c + 1) per level of c channels.
+
+    Args:
+        ch: channels of each feature map, the finest first.
+        nc: number of classes.
+        anchors: as `anchor_table` reads them, in pixels.
+
+    Raises:
+        RowError: anchors that are not of this form for as many levels, or no positive number of classes.
+    """
+
+    ota = False  # whether training matches by SimOTA
+    class_margin = 0.99999  # of the class bias, in nc - margin; with one class its score starts, and stays, near 1
+
+    def __init__(self, ch: Sequence[int], nc: int, anchors: Any) -> None:
+        nn.Module.__init__(self)  # Detect's own would build the branches of an anchor-free head
+        if isinstance(nc, bool) or not isinstance(nc, int) or nc < 1:
+            raise RowError(f"nc={nc!r} must be a whole number of at least 1")
+        table = anchor_table(anchors, len(ch))
+        self.nc, self.nl, self.na, self.no, self.reg_max = nc, len(ch), table.shape[1], nc + 5, 1
+        self.stride = torch.zeros(self.nl)  # pixels; set when the model is built
+        self.cv2 = nn.ModuleList()  # upstream looks into it when it loads weights and when it fuses
+        self.convs = nn.ModuleList(nn.Conv2d(c, self.na * self.no, 1) for c in ch)
+        self.anchors_px: Tensor
+        self.register_buffer("anchors_px", table)
+
+    def forward(self, x: Sequence[Tensor]) -> Any:
+        """Feature maps (B, c, ny, nx) to predictions.
+
+        Returns:
+            In training a dict of `feats`, the maps given, and `raw`, per level (B, A, ny, nx, 5 + nc) logits. Else
+            (y, that dict), in export y alone: (B, 4 + nc, n), boxes in pixels and class scores, in the type of x, the
+            n = sum of A*ny*nx predictions by level, anchor, row, column.
+        """
+        raw = [self._anchor_maps(self._output(feature, level)) for level, feature in enumerate(x)]
+        preds = {"feats": list(x), "raw": raw}
+        if self.training:
+            return preds
+        boxes, objectness, classes = self.decoded(raw).split((4, 1, self.nc), -1)
+        if self.xyxy:  # an export with NMS in the graph
+            centre, half = boxes[..., :2], boxes[..., 2:] / 2
+            boxes = torch.cat((centre - half, centre + half), -1)
+        y = torch.cat((boxes, objectness * classes), -1).transpose(1, 2).to(x[0].dtype)
+        return y if self.export else (y, preds)
+
+    def _output(self, feature: Tensor, level: int) -> Tensor:
+        """(B, c, ny, nx) to (B, A*(5 + nc), ny, nx)."""
+        return self.convs[level](feature)
+
+    def _anchor_maps(self, output: Tensor) -> Tensor:
+        """(B, A*(5 + nc), ny, nx) to (B, A, ny, nx, 5 + nc)."""
+        b, _, ny, nx = output.shape
+        return output.view(b, self.na, self.no, ny, nx).permute(0, 1, 3, 4, 2)
+
+    def decoded(self, raw: Sequence[Tensor]) -> Tensor:
+        """Logits to probabilities and boxes, objectness and classes still apart.
+
+        Args:
+            raw: per level (B, A, ny, nx, 5 + nc).
+
+        Returns:
+            (B, n, 5 + nc): centre x, y, w, h in pixels, objectness, classes; by level, anchor, row, column; in at
+            least float32.
+        """
+        levels = [
+            torch.cat(
+                (decode(maps, self.anchors_px[level], self.stride[level]), at_least_float32(maps[..., 4:]).sigmoid()),
+                -1,
+            ).flatten(1, 3)
+            for level, maps in enumerate(raw)
+        ]
+        return torch.cat(levels, 1)
+
+    @torch.no_grad()
+    def bias_init(self) -> None:
+        """Add to the biases: about 8 objects in an image of 640 pixels, 0.6/nc for a class. Needs the strides."""
+        for conv, stride in zip(self.convs, self.stride.tolist(), strict=True):
+            bias = conv.get_parameter("bias").view(self.na, self.no)
+            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
+            bias[:, 5:] += math.log(0.6 / (self.nc - self.class_margin))
+
+    def fuse(self) -> None:
+        """Nothing: upstream's drops branches that this head does not have."""
+
+    def build_criterion(self, model: Any) -> AnchorCriterion:
+        """The loss of this head, with the training arguments `model.args`."""
+        return AnchorCriterion(self, model.args)
+
+
+@register(stands_in="Detect")
+class IDetect(AnchorDetect):
+    """YOLOv7's head: YOLOv5's with implicit knowledge, trained on SimOTA's matches.
+
+    Parameters: those of AnchorDetect and c + A*(5 + nc) per level; `fuse` folds these away.
+
+    Args:
+        ch: channels of each feature map, the finest first.
+        nc: number of classes.
+        anchors: as `anchor_table` reads them, in pixels.
+
+    Raises:
+        RowError: as AnchorDetect.
+    """
+
+    ota = True
+    class_margin = 0.99
+
+    def __init__(self, ch: Sequence[int], nc: int, anchors: Any) -> None:
+        super().__init__(ch, nc, anchors)
+        outputs = self.na * self.no
+        self.implicit_add = nn.ParameterList(nn.Parameter(torch.randn(1, c, 1, 1) * 0.02) for c in ch)
+        self.implicit_mul = nn.ParameterList(nn.Parameter(1 + torch.randn(1, outputs, 1, 1) * 0.02) for _ in ch)
+
+    def _output(self, feature: Tensor, level: int) -> Tensor:
+        if not len(self.implicit_add):  # fused
+            return super()._output(feature, level)
+        return super()._output(feature + self.implicit_add[level], level) * self.implicit_mul[level]
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Fold the implicit parameters into the convolutions and remove them; a second call does nothing.
+
+        m * (W (x + a) + b) = (m W) x + m * (b + W a)
+        """
+        if not len(self.implicit_add):
+            return
+        for conv, add, mul in zip(self.convs, self.implicit_add, self.implicit_mul, strict=True):
+            weight, bias, factor = conv.get_parameter("weight"), conv.get_parameter("bias"), mul.flatten()
+            bias.copy_(factor * (bias + weight.flatten(1) @ add.flatten()))
+            weight.mul_(factor[:, None, None, None])
+        self.implicit_add, self.implicit_mul = nn.ParameterList(), nn.ParameterList()
+
+    def undecayed_parameters(self) -> Iterator[nn.Parameter]:
+        """The implicit parameters: weight decay would pull the factors from 1 to 0."""
+        yield from self.implicit_add
+        yield from self.implicit_mul
