@@ -1,5 +1,8 @@
 """Anchor-based detection heads: YOLOv5's (release 6) and YOLOv7's, as heads of Ultralytics.
 
+Paper: C.-Y. Wang et al., "YOLOv7: Trainable bag-of-freebies sets new state-of-the-art for real-time object
+detectors", arXiv 2207.02696; YOLOv5 has none.
+
 A head is one 1x1 convolution per level with A*(5 + nc) outputs: x, y, w, h, objectness and classes of every anchor.
 IDetect adds YOLOR's implicit knowledge (C.-Y. Wang et al., arXiv 2105.04206): a learned vector added before the
 convolution, another multiplied after it; both fold into the convolution for inference.

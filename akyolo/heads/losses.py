@@ -95,17 +95,14 @@ def anchor_loss(
         (3,): box, obj, cls, with their gains, means over the batch.
     """
     balance = THREE_LEVEL_BALANCE if len(raw) == len(THREE_LEVEL_BALANCE) else BALANCE
-    with torch.autocast(raw[0].device.type, enabled=False):
-        box, obj, cls = zip(
-            *(
-                _level_loss(maps, targets, matched, anchors, options)
-                for maps, matched, anchors in zip(raw, positives, anchors_grid, strict=True)
-            ),
-            strict=True,
-        )
-        # levels beyond the fifth, which neither release has, weigh what the fifth does
-        weighed = [term * balance[min(level, len(balance) - 1)] for level, term in enumerate(obj)]
-        return torch.stack((sum(box) * options.box, sum(weighed) * options.obj, sum(cls) * options.cls))
+    levels = [
+        _level_loss(maps, targets, matched, anchors, options)
+        for maps, matched, anchors in zip(raw, positives, anchors_grid, strict=True)
+    ]
+    box, obj, cls = zip(*levels, strict=True)
+    # levels beyond the fifth, which neither release has, weigh what the fifth does
+    weighed = [term * balance[min(level, len(balance) - 1)] for level, term in enumerate(obj)]
+    return torch.stack((sum(box) * options.box, sum(weighed) * options.obj, sum(cls) * options.cls))
 
 
 def _level_loss(

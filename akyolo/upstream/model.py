@@ -22,7 +22,7 @@ from akyolo.upstream.embedded import RECIPE, embedded_data, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_augment, check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
-from akyolo.upstream.settings import check_used_by
+from akyolo.upstream.settings import check_hyperparameters, check_used_by
 from akyolo.upstream.tuning import ANCHOR_SPACE
 
 # what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
@@ -174,6 +174,7 @@ class YOLO(UpstreamYOLO):
 
     def _with_recipe(self, arguments: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
         """Data and recipe of a training; `written` also has what stands in a `cfg=` file."""
+        check_hyperparameters(written)
         arguments = arguments if written.get("data") else self._with_data(arguments)
         of_data = None
         if not written.get("data") and arguments.get("data") == embedded_data():

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import anchor_families  # noqa: F401  adds its families
 import numpy as np
 from families import FAMILIES
 

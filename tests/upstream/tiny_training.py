@@ -17,6 +17,15 @@ head:
   - [[2], 1, Detect, [nc]]
 """
 PLAIN = MODEL.replace("AKConv, [16, 5, 2]", "Conv, [16, 3, 2]").replace("AKConv, [32, 3, 2]", "Conv, [32, 3, 2]")
+# the same backbone under an anchor head
+ANCHORED = (
+    MODEL.replace("Detect, [nc]", "AnchorDetect, [nc, anchors]")
+    + """
+recipe: yolov5
+anchors:
+  - [14, 14, 28, 28]
+"""
+)
 
 
 def write_model(folder: Path, text: str = MODEL) -> str:
