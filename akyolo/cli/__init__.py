@@ -17,7 +17,16 @@ MODES = {
     "tune": "search training arguments",
     "benchmark": "speed and accuracy of the export formats",
 }
-COMMANDS = ("info", "ops", "swap", "reproduce", "bench", "data")
+# name, and the module that has it
+COMMANDS = {
+    "info": "info",
+    "ops": "ops",
+    "swap": "swap",
+    "reproduce": "reproduce",
+    "bench": "bench",
+    "data": "data",
+    "import": "import_weights",
+}
 
 HELP = """akyolo: replaceable convolutions for Ultralytics YOLO
 
@@ -68,7 +77,7 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _command(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
+    return importlib.import_module(f"{__name__}.{COMMANDS[name]}")
 
 
 def _help() -> str:

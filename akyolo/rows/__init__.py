@@ -3,7 +3,7 @@
 from akyolo.rows.fill import Call, fill
 from akyolo.rows.grammar import grammar
 from akyolo.rows.lower import lower
-from akyolo.rows.names import find_model_yaml, scale_in
+from akyolo.rows.names import find_model_yaml, scale_in, unscaled
 from akyolo.rows.plan import Plan, PlannedRow
 from akyolo.rows.swap import ChangedRow, SwapRule, swap
 from akyolo.rows.text import model_yaml_text, row_text
@@ -22,4 +22,5 @@ __all__ = [
     "row_text",
     "scale_in",
     "swap",
+    "unscaled",
 ]

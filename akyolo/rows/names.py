@@ -42,6 +42,12 @@ def scale_in(name: str) -> str:
     return match["scale"] if match else ""
 
 
+def unscaled(name: str) -> str:
+    """The file name without its scale letter, as Ultralytics calls the file that holds all scales."""
+    match = _SCALED.match(Path(name).name)
+    return f"{match['family']}{match['rest']}" if match else Path(name).name
+
+
 def _named_alike(path: Path, match: re.Match[str] | None, folder: Path) -> Sequence[Path]:
     exact = folder / path.name
     if exact.is_file() or not match:

@@ -74,7 +74,9 @@ class YOLO(UpstreamYOLO):
         model_yaml = read_model_yaml(cfg)
         self.cfg = self.model_name = cfg
         self.task = task or guess_model_task(model_yaml)
-        self.model = _built(self._smart_load("model"), model_yaml, verbose and is_only_process())
+        # without a head that says what the task is, building a detector says what is wrong with the rows
+        network = self._smart_load("model") if self.task else DetectionModel
+        self.model = _built(network, model_yaml, verbose and is_only_process())
         self.overrides |= {"model": cfg, "task": self.task}
         self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
         self.model.task = self.task

@@ -9,7 +9,7 @@ from ultralytics.utils import LOGGER, ROOT
 
 from akyolo.errors import RowError, did_you_mean
 from akyolo.packaged import packaged
-from akyolo.rows import find_model_yaml
+from akyolo.rows import find_model_yaml, unscaled
 
 
 def read_model_yaml(name: str | Path) -> dict[str, Any]:
@@ -29,7 +29,8 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
     if scale and isinstance(scales, dict) and scale not in scales:
         raise RowError(f"no scale {scale!r}", where=str(file), remedy=f"its scales are {', '.join(scales)}")
     if file.resolve() != Path(name).resolve():
-        LOGGER.info(f"akyolo: {name} means {f'scale {scale} of ' if scale else ''}{file}")
+        other = ", not the model of that name in Ultralytics" if unscaled(str(name)) in upstream_names() else ""
+        LOGGER.info(f"akyolo: {name} means {f'scale {scale} of ' if scale else ''}{file}{other}")
     return {**cfg, "scale": scale, "yaml_file": str(name), "source_file": str(file)}
 
 
