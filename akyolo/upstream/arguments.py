@@ -18,6 +18,7 @@ from akyolo.packaged import packaged
 from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
 from akyolo.upstream.logs import silence
+from akyolo.upstream.recipes import read_recipe
 from akyolo.upstream.settings import check_hyperparameters
 
 # arguments of one mode that upstream's defaults do not list
@@ -52,6 +53,9 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
             raise ConfigError(f"unknown argument {key!r}", remedy=did_you_mean(key, known))
     _refuse(lambda: check_cfg(dict(current)))
     check_hyperparameters(current)
+    for recipe in str(current.get("recipe") or "").split("+"):
+        if recipe:
+            read_recipe(recipe)
     _check_choice(current, "task", TASKS)
     _check_choice(current, "optimizer", OPTIMIZERS)
     _check_choice(current, "format", export_formats()["Argument"])

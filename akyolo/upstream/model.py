@@ -22,7 +22,7 @@ from akyolo.upstream.embedded import RECIPE, embedded_data, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_augment, check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
-from akyolo.upstream.settings import check_hyperparameters, check_used_by
+from akyolo.upstream.settings import check_hyperparameters, check_used_by, has_anchors
 from akyolo.upstream.tuning import ANCHOR_SPACE
 
 # what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
@@ -158,7 +158,7 @@ class YOLO(UpstreamYOLO):
         """As upstream, into ./runs; without `data` as `train`."""
         if arguments.get("use_ray"):
             check_packages("ray")
-        if hasattr(self.model.model[-1], "build_criterion"):
+        if has_anchors(self.model):
             arguments = {"space": ANCHOR_SPACE, **arguments}
         return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
 
@@ -177,15 +177,14 @@ class YOLO(UpstreamYOLO):
     def _with_recipe(self, arguments: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
         """Data and recipe of a training; `written` also has what stands in a `cfg=` file."""
         check_hyperparameters(written)
+        check_used_by(self.model, written)
         arguments = arguments if written.get("data") else self._with_data(arguments)
         of_data = None
         if not written.get("data") and arguments.get("data") == embedded_data():
             LOGGER.info("akyolo: no data= given, so this trains on the embedded set of shapes")
             of_data = None if written.get("recipe") else RECIPE
         recipe = joined(self.model.yaml.get("recipe"), of_data, written.get("recipe"))
-        arguments = with_recipe(arguments, recipe, written, self.model)
-        check_used_by(self.model, {**written, **arguments})
-        return arguments
+        return with_recipe(arguments, recipe, written, self.model)
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""

@@ -1,6 +1,7 @@
 """Optional packages: looked for before upstream would install them by itself."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -8,6 +9,7 @@ from ultralytics.utils import checks
 
 from akyolo.errors import ConfigError
 from akyolo.registry import operators
+from akyolo.upstream.settings import has_anchors
 
 # what an export format or a mode imports: module names
 NEEDED = {
@@ -71,6 +73,6 @@ def check_augment(model: Any, augment: Any) -> None:
     Raises:
         ConfigError: it is asked for a head of ours.
     """
-    layers = getattr(model, "model", None)
-    if augment and layers and hasattr(layers[-1], "build_criterion"):
-        raise ConfigError(f"'augment=True' is not available for {type(layers[-1]).__name__}: Ultralytics refuses it")
+    if augment and not isinstance(model, str | Path) and has_anchors(model):
+        head = type(model.model[-1]).__name__
+        raise ConfigError(f"'augment=True' is not available for {head}: Ultralytics augments for its own head only")

@@ -16,7 +16,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER
 from akyolo.errors import ConfigError, did_you_mean, first_line
 from akyolo.packaged import packaged
 from akyolo.upstream.optimizer import offset_parameters
-from akyolo.upstream.settings import check_hyperparameters
+from akyolo.upstream.settings import OF_ANCHOR_HEADS, check_hyperparameters, has_anchors
 
 # which model, which data, where to: a recipe is none of these
 NOT_OF_A_RECIPE = {"task", "mode", "model", "data", "project", "name", "resume", "save_dir", "cfg", "recipe", "device"}
@@ -37,7 +37,7 @@ def with_recipe(
         arguments: the user's; they win.
         recipe: names or files joined by +.
         written: all that the user wrote, in a `cfg=` file too.
-        model: what is trained; `offset_lr` of a recipe is left out where no layer moves its taps.
+        model: what is trained; of the recipe, what none of its layers reads is left out.
 
     Raises:
         ConfigError: there is no such recipe, or it holds what is no training argument.
@@ -47,9 +47,11 @@ def with_recipe(
     applied: dict[str, Any] = {}
     for name in recipe.split("+"):
         applied |= read_recipe(name)
-    if not offset_parameters(model):
-        applied.pop("offset_lr", None)
-    applied = {key: value for key, value in applied.items() if key not in written}
+    without_effect = {
+        *([] if offset_parameters(model) else ["offset_lr"]),
+        *([] if has_anchors(model) else OF_ANCHOR_HEADS),
+    }
+    applied = {key: value for key, value in applied.items() if key not in written and key not in without_effect}
     LOGGER.info(f"akyolo: recipe {recipe}: {', '.join(f'{key}={value}' for key, value in applied.items())}")
     return {**applied, **arguments, "recipe": recipe}
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
 from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT
 from ultralytics.utils.callbacks.base import default_callbacks
 
@@ -70,18 +69,22 @@ def _check_number(key: str, value: Any) -> None:
         raise ConfigError(f"'warmup_min_iterations={value}' must be a whole number")
 
 
-def check_used_by(model: nn.Module, arguments: Mapping[str, Any]) -> None:
+def has_anchors(model: Any) -> bool:
+    """Whether the loss of this model is that of an anchor head, and reads its arguments."""
+    return hasattr(model.model[-1], "build_criterion")
+
+
+def check_used_by(model: Any, arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that the loss of this model does not read.
 
     Raises:
         ConfigError: one of an anchor head, with a value that says something, for a model that has none.
     """
-    layers: Any = model.model
-    if hasattr(layers[-1], "build_criterion"):
+    if has_anchors(model):
         return
     for key, default in OF_ANCHOR_HEADS.items():
         if (value := arguments.get(key, default)) != default:
-            raise ConfigError(f"'{key}={value}' has no effect: {type(layers[-1]).__name__} has no anchors")
+            raise ConfigError(f"'{key}={value}' has no effect: {type(model.model[-1]).__name__} has no anchors")
 
 
 def refuse_under_stock_trainer(trainer: Any) -> None:

@@ -57,6 +57,11 @@ MODEL = "yolov8n-akconv5.yaml"
         (["predict", MODEL, "photo.jpg"], "2 models"),
         (["tune", MODEL, "iterations=abc"], "'iterations=abc' must be a whole number"),
         (["export", MODEL, "format=mnn"], "mnn needs the package MNN"),
+        (["train", MODEL, "recipe=yolo5"], "there is no recipe 'yolo5'\n  did you mean 'yolov5'"),
+        (["train", MODEL, "obj=2"], "'obj=2' has no effect: Detect has no anchors"),
+        (["train", "cfg/yolov5n.yaml", "anchor_t=1"], "'anchor_t=1' must be above 1"),
+        (["reproduce"], "write akyolo reproduce --static"),
+        (["import", "weights", "nope.pt"], "there is no file 'nope.pt'"),
         (["ops", "AKCon"], "unknown operator 'AKCon'\n  did you mean 'AKConv'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -97,6 +102,25 @@ def test_a_wrong_row_is_named(fails, in_tmp, old, new, message):
     Path("yolov8n-mine.yaml").write_text(text.replace(old, new, 1))
     error = fails("train", "yolov8n-mine.yaml")
     assert "yolov8n-mine.yaml" in error and message in error
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  - [116, 90, 156, 198, 373, 326] # P5/32\n", "", "row 24: anchors for 2 levels, but the head gets 3"),
+        ("[116, 90, 156, 198, 373, 326]", "[116, 90]", "row 24: the levels have 3, 3, 1 anchors"),
+        ("[116, 90, 156, 198, 373, 326]", "[116, 90, 156, 198, 373]", "row 24: anchors of level 2"),
+        ("AnchorDetect, [nc, anchors]", "AnchorDetect, [nc, 3]", "row 24: anchors=3 is no list"),
+        ("recipe: yolov5 ", "recipe: yolo5 ", "there is no recipe 'yolo5'"),
+        ("C3, [128]", "C3(AKConv), [128]", "row 2: AKConv [1, {}]: missing a required argument: 'num_param'"),
+    ],
+    ids=lambda value: value.partition("\n")[0],
+)
+def test_a_wrong_anchor_model_is_named(fails, in_tmp, old, new, message):
+    text = (Path(__file__).resolve().parents[2] / "cfg" / "yolov5n.yaml").read_text()
+    assert old in text
+    Path("yolov5n-mine.yaml").write_text(text.replace(old, new, 1))
+    assert message in fails("train", "yolov5n-mine.yaml", "data=shapes.yaml")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01random", b"PK\x03\x04 truncated"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_training import ANCHORED, arguments, write_images, write_model
+from tiny_training import ANCHORED, PLAIN, arguments, write_images, write_model
 from ultralytics.utils import DEFAULT_CFG_DICT
 
 from akyolo import YOLO
@@ -72,6 +72,13 @@ def test_a_model_without_a_recipe_is_trained_by_upstreams_defaults(given, in_tmp
     write_model(in_tmp)
     YOLO("tiny.yaml").train(data="data.yaml")
     assert given.keys() == {"data", "project"}
+
+
+def test_what_no_layer_reads_is_left_out_of_a_recipe(given, in_tmp):
+    write_model(in_tmp, PLAIN)
+    (in_tmp / "mine.yaml").write_text("box: 0.5\nobj: 0.7\noffset_lr: 0.1\n")
+    YOLO("tiny.yaml").train(data="data.yaml", recipe="mine.yaml")
+    assert given["box"] == 0.5 and not {"obj", "offset_lr"} & given.keys()
 
 
 def test_resuming_applies_nothing_again(given, monkeypatch):
