@@ -121,7 +121,8 @@ class YOLO(UpstreamYOLO):
         """
         arguments = self._in_runs(self._with_data(arguments))
         check_augment(self.model, arguments.get("augment"))
-        check_classes(self.model, self.model_name, arguments.get("data"))
+        if not {**self.overrides, **arguments}.get("single_cls"):
+            check_classes(self.model, self.model_name, arguments.get("data"))
         return super().val(**arguments)
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:

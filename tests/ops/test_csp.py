@@ -3,6 +3,7 @@
 import copy
 import io
 
+import onnxruntime
 import pytest
 import torch
 from contract import shake
@@ -81,6 +82,21 @@ def test_trains_fuses_pickles_and_traces(block, in_tmp):
     with torch.no_grad():
         traced = torch.jit.trace(body, x)
         assert torch.allclose(traced(x[..., :64]), body(x[..., :64]), atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("block", ["C3", "C2f"])
+def test_exports_to_onnx_for_any_size(block, in_tmp):
+    model = build(in_tmp, block).eval()
+    shake(model.model[:3], seed=3)
+    x = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    torch.onnx.export(model.model[:3], (x,), "body.onnx", opset_version=18, dynamo=True, dynamic_shapes=[sizes])
+    session = onnxruntime.InferenceSession("body.onnx", providers=["CPUExecutionProvider"])
+    for given in (x, torch.randn(1, 3, 128, 64, generator=torch.Generator().manual_seed(1))):
+        (theirs,) = session.run(None, {session.get_inputs()[0].name: given.numpy()})
+        with torch.no_grad():
+            ours = model.model[:3](given)
+        assert torch.allclose(torch.from_numpy(theirs), ours, atol=1e-3 * float(ours.abs().max()))
 
 
 def test_the_activation_of_the_model_reaches_inside(in_tmp):

@@ -220,6 +220,7 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
     with pytest.raises(CheckpointError, match=r"made for 2 classes, but .*other\.yaml has 3"):
         best.val(data=str(other))
     assert not (in_tmp / "runs").exists()
+    best.val(data=str(other), single_cls=True, imgsz=64, plots=False, workers=0)  # there, classes do not count
 
 
 @pytest.mark.parametrize(

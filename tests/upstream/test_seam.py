@@ -16,8 +16,10 @@ from ultralytics.utils.torch_utils import strip_optimizer
 
 import akyolo
 from akyolo.errors import RowError
+from akyolo.heads import AnchorDetect
 from akyolo.ops.akconv import AKConv
 from akyolo.upstream import RELIED_ON, seam, settings
+from akyolo.upstream.model import build_detector
 from akyolo.upstream.model_yaml import read_model_yaml
 
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
@@ -190,3 +192,25 @@ def test_upstream_still_takes_the_arguments_we_give():
     }.items():
         assert names <= inspect.signature(function).parameters.keys(), function.__name__
     assert {"conv", "bn"} <= dict(akyolo.YOLO(OURS).model.model[0].named_children()).keys()
+
+
+# millions, as the release notes of YOLOv5 6.0 print them
+YOLOV5_SIZES = {"n": 1.9, "s": 7.2, "m": 21.2, "l": 46.5, "x": 86.7}
+
+
+@pytest.mark.parametrize("scale", YOLOV5_SIZES)
+def test_every_size_of_yolov5_from_one_yaml(scale, caplog):
+    """A name that Ultralytics has too means ours in akyolo, said in one line."""
+    model = build_detector(read_model_yaml(f"yolov5{scale}.yaml"))
+    assert round(sum(p.numel() for p in model.fuse(verbose=False).parameters()) / 1e6, 1) == YOLOV5_SIZES[scale]
+    assert type(model.model[-1]) is AnchorDetect and model.stride.tolist() == [8, 16, 32]
+    (line,) = [r.getMessage() for r in caplog.records if "means" in r.getMessage()]
+    assert line.endswith("not the model of that name in Ultralytics")
+
+
+def test_plain_ultralytics_keeps_its_own_yolov5():
+    from ultralytics import YOLO
+    from ultralytics.nn.modules import Detect
+
+    assert type(YOLO("yolov5n.yaml").model.model[-1]) is Detect
+    assert sum(p.numel() for p in akyolo.YOLO("yolov5n.yaml").model.parameters()) == 1_872_157
