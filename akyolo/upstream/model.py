@@ -100,6 +100,7 @@ class YOLO(UpstreamYOLO):
             CheckpointError: `resume` on what holds no unfinished training.
             ConfigError: a recipe, or an argument of ours, that cannot be used.
         """
+        self._check_is_pytorch_model()
         written = {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
         for key in WEIGHT_ARGUMENTS:
             if isinstance(written.get(key), str | Path):
@@ -159,6 +160,7 @@ class YOLO(UpstreamYOLO):
         """As upstream, into ./runs; without `data` as `train`."""
         if arguments.get("use_ray"):
             check_packages("ray")
+        self._check_is_pytorch_model()
         if has_anchors(self.model):
             arguments = {"space": ANCHOR_SPACE, **arguments}
         return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
