@@ -30,11 +30,11 @@ class OperatorSpec:
         """The constructor's signature without `self`: what a row binds to."""
         return inspect.signature(self.module)
 
-    def built(self, c1: int, c2: int, *args: Any, act: nn.Module, **keywords: Any) -> nn.Module:
-        """The operator in the place of a Conv with activation `act`, unless its own arguments name another."""
+    def built(self, activation: nn.Module, /, c1: int, c2: int, *args: Any, **keywords: Any) -> nn.Module:
+        """The operator in the place of a Conv with this activation, unless its own `act` names another."""
         bound = self.signature.bind(c1, c2, *args, **keywords)
         if "act" in self.signature.parameters and bound.arguments.get("act", True) is True:
-            bound.arguments["act"] = act  # upstream's `activation:` holds only while it builds its own modules
+            bound.arguments["act"] = activation  # upstream's `activation:` holds only while it builds its own modules
         return self.module(*bound.args, **bound.kwargs)
 
 

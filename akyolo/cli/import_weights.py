@@ -1,9 +1,10 @@
 """`akyolo import weights FILE`: weights of the original YOLOv5 and YOLOv7 repositories, made ready for akyolo."""
 
 import argparse
+import io
 from pathlib import Path
 
-from akyolo.errors import ConfigError
+from akyolo.cli.outputs import new_file, write_new
 
 SUMMARY = "read weights of the YOLOv5 and YOLOv7 repositories"
 
@@ -33,18 +34,15 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: a file that cannot be read, does not fit, or is there already.
     """
-    out = Path(options.out or f"{Path(options.file).stem}-akyolo.pt")
-    if out.suffix != ".pt":
-        raise ConfigError(f"-o {out} must end in .pt")
-    if out.exists():
-        raise ConfigError(f"{out} is there already", remedy="name another file with -o, or remove it first")
-    if not out.parent.is_dir():
-        raise ConfigError(f"there is no folder {str(out.parent)!r} for {out.name}")
-    from akyolo.upstream.atomic import AtomicPath, save
+    out = new_file(options.out or f"{Path(options.file).stem}-akyolo.pt", [".pt"])
+    import torch
+
     from akyolo.upstream.original_weights import import_weights
 
     imported = import_weights(Path(options.file), options.model)
-    save({"model": imported.model}, AtomicPath(out))
+    buffer = io.BytesIO()
+    torch.save({"model": imported.model}, buffer)
+    write_new(out, buffer.getvalue())
     print(f"{options.file}: {imported.name}, {imported.classes} classes")
     print(f"  {imported.tensors} tensors read, each into its place; {imported.renamed} of the head under another name")
     print(f"  written to {out}: akyolo val {out} data=YOUR.yaml")

@@ -24,8 +24,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: a model that cannot be built or read.
     """
-    if options.imgsz < 32:
-        raise ConfigError(f"--imgsz {options.imgsz} must be at least 32 pixels")
+    if options.imgsz < 32 or options.imgsz % 32:
+        raise ConfigError(f"--imgsz {options.imgsz} must be at least 32 pixels, and a multiple of 32")
     with stdout_to_stderr():
         facts = describe(options.model, options.imgsz)
     if options.json:

@@ -1,7 +1,6 @@
 """`akyolo swap BASE`: write an operator into a model YAML where it has plain convolutions."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TextIO
 
 import yaml
 
+from akyolo.cli.outputs import new_file, write_new
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.errors import ConfigError
 from akyolo.rows import ChangedRow, SwapRule, model_yaml_text, row_text, scale_in, swap
@@ -24,7 +24,7 @@ Read BASE, a model YAML of Ultralytics or your own, and replace 3x3 convolutions
 Places: downsample (stride 2, but not row 0), bottleneck (the second convolution in the bottlenecks of C3, C2f, C3k2),
 elan_last (the last 3x3 of each YOLOv7 ELAN in the backbone), all3x3 (every 3x3 and block), or rows by number, as 5,12.
 """
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
 _ADDED = ("scale", "yaml_file", "source_file")  # by the reader, for upstream and for messages
 
 
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> None:
     from akyolo.upstream.model_yaml import read_model_yaml
 
     rule = SwapRule(options.op, _values(options.args), options.where.strip(), _keywords(options.kw))
-    out = _checked_out(options.out) if options.out else None
-    if Path(options.base).suffix not in _SUFFIXES:
+    out = new_file(options.out, SUFFIXES) if options.out else None
+    if Path(options.base).suffix not in SUFFIXES:
         raise ConfigError(f"{options.base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
     with stdout_to_stderr():
         base = read_model_yaml(options.base)
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         _report(changes, "-o FILE writes it into a file for akyolo train FILE data=mydata.yaml", sys.stderr)
         return
     remark = _about_scale(out, base.get("scales"))
-    _write(out, text)
+    write_new(out, text.encode())
     _report(changes, f"akyolo train {out} data=mydata.yaml    (akyolo info {out} shows its layers)", sys.stdout)
     if remark:
         print(f"akyolo: {remark}", file=sys.stderr)
@@ -98,18 +98,6 @@ def _of_row(value: Any) -> Any:
     return None if value == "None" else value
 
 
-def _checked_out(name: str) -> Path:
-    """The file to write, while nothing has been read yet."""
-    out = Path(name)
-    if out.suffix not in _SUFFIXES:
-        raise ConfigError(f"-o {name} must end in .yaml or .yml")
-    if os.path.lexists(out):
-        raise ConfigError(f"-o {name} is there already", remedy="name another file, or remove it first")
-    if not out.parent.is_dir():
-        raise ConfigError(f"-o {name}: there is no folder {str(out.parent)!r}", remedy="make it first")
-    return out
-
-
 def _about_scale(out: Path, scales: Any) -> str:
     """What a reader of `out` should know of its scale.
 
@@ -125,15 +113,6 @@ def _about_scale(out: Path, scales: Any) -> str:
         return ""
     first = next(iter(scales))
     return f"{out.name} names no scale of {known}, so {first} is taken; a name like yolov8s-mine.yaml chooses one"
-
-
-def _write(out: Path, text: str) -> None:
-    from akyolo.upstream.atomic import AtomicPath
-
-    try:
-        AtomicPath(out).write_bytes(text.encode())
-    except OSError as error:
-        raise ConfigError(f"-o {out} cannot be written: {error.strerror or error}") from None
 
 
 def _report(changes: Iterable[ChangedRow], following: str, stream: TextIO) -> None:

@@ -230,9 +230,9 @@ def prepare(root: Path | None = None, spec: Spec | None = None) -> Path:
         root: the folder that holds, or gets, the set; the user's cache folder if not given.
         spec: what to draw; `data/shapes.yaml` if not given.
     """
-    root = (root or user_cache_path("akyolo")).absolute()
     spec = spec or Spec.read()
-    home = root / f"shapes-{spec.digest}"
+    file = data_yaml(root, spec)
+    home, root = file.parent, file.parent.parent
     try:
         if not _complete(home, spec):
             root.mkdir(parents=True, exist_ok=True)
@@ -245,7 +245,13 @@ def prepare(root: Path | None = None, spec: Spec | None = None) -> Path:
             where=str(root),
             remedy="it needs about 40 MB in a folder you may write to",
         ) from error
-    return home / "shapes.yaml"
+    return file
+
+
+def data_yaml(root: Path | None = None, spec: Spec | None = None) -> Path:
+    """The path of its data YAML, drawn or not."""
+    root = (root or user_cache_path("akyolo")).absolute()
+    return root / f"shapes-{(spec or Spec.read()).digest}" / "shapes.yaml"
 
 
 def _data_yaml(home: Path, spec: Spec) -> str:

@@ -30,4 +30,4 @@ def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]
         if replaced.conv.groups != 1:
             raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, {spec.name} has none")
         c1, c2 = replaced.conv.in_channels, replaced.conv.out_channels
-        bottleneck.cv2 = spec.built(c1, c2, act=replaced.act, **keywords)
+        bottleneck.cv2 = spec.built(replaced.act, c1, c2, **keywords)

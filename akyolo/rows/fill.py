@@ -49,7 +49,7 @@ def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modu
         put_inside(stand_in, spec, row.keywords)
         closing = stand_in.cv3 if hasattr(stand_in, "cv3") else stand_in.cv2
         channels = [stand_in.cv1.conv.in_channels, closing.conv.out_channels]
-        return stand_in, f"{stand_in.type}({spec.name})", Call(len(stand_in.m), [*channels, *own])
+        return stand_in, f"{stand_in.type}({spec.name})", Call(len(stand_in.m), [*channels, *row.of_block, *own])
     if spec.stands_in == "Detect":
         channels = [branch[0].conv.in_channels for branch in stand_in.cv2]
         return (
@@ -64,6 +64,6 @@ def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modu
             f"{len(repeated)} repeats of {spec.name} need as many input as output channels, here {c1} and {c2}",
             remedy="write the first as a row of its own",
         )
-    modules = [spec.built(c1, c2, *row.args, act=act, **row.keywords) for _ in repeated]
+    modules = [spec.built(act, c1, c2, *row.args, **row.keywords) for _ in repeated]
     module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
     return module, kind, Call(len(modules), [c1, c2, *own])

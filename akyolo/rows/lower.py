@@ -38,7 +38,7 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
             block, inner = block_and_operator(name)
             if is_registered(inner):
                 row_of_ours, args = _lower_row(operator(inner), block, index, args, cfg, where)
-                _check_place(operator(inner), source, index == last, where)
+                _check_place(operator(inner), source, repeats, index == last, where)
                 planned.append(row_of_ours)
                 name = block or operator(inner).stands_in
             rows.append([source, repeats, name, args])
@@ -89,13 +89,13 @@ def _check_source(source: Any, index: int, where: str) -> None:
             raise RowError(f"from={source!r} names no row before this one", where=where)
 
 
-def _check_place(spec: OperatorSpec, source: Any, is_last: bool, where: str) -> None:
+def _check_place(spec: OperatorSpec, source: Any, repeats: int, is_last: bool, where: str) -> None:
     """An operator looks at one row; a head looks at a list of them, and ends the model."""
     if spec.stands_in != "Detect":
         if not is_whole(source):
             raise RowError(f"{spec.name} looks at one row, not at {source!r}", where=where)
-    elif not isinstance(source, list) or not is_last:
-        raise RowError(f"{spec.name} is a head: the last row, which looks at a list of rows", where=where)
+    elif not isinstance(source, list) or not is_last or repeats != 1:
+        raise RowError(f"{spec.name} is a head: the last row, once, which looks at a list of rows", where=where)
 
 
 def _lower_row(
@@ -104,9 +104,12 @@ def _lower_row(
     """Our row as a plan, and the arguments of its stand-in."""
     if block:
         positional, keywords = split_mapping(args)
-        return PlannedRow(index, spec.name, (), _inner(spec, keywords, where), where, block), positional
+        inner = _inner(spec, keywords, where)
+        return PlannedRow(index, spec.name, (), inner, where, block, tuple(positional[1:])), positional
     if spec.stands_in == "Detect":
-        args = [_from_top_level(value, cfg, where) for value in args]
+        positional, keywords = split_mapping(args)
+        of_top = {key: _from_top_level(value, cfg, where) for key, value in keywords.items()}
+        args = [*(_from_top_level(value, cfg, where) for value in positional), *([of_top] if of_top else [])]
     bound = bind(spec, args, where)
     if spec.stands_in == "Detect":
         return PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, where), [bound.args[0]]
@@ -129,7 +132,9 @@ def _inner(spec: OperatorSpec, keywords: Mapping[str, Any], where: str) -> Mappi
 
 
 def _from_top_level(value: Any, cfg: Mapping[str, Any], where: str) -> Any:
-    """`anchors` in the row of a head means the list of that name at the top of the YAML; `nc` is upstream's to read."""
+    """In the row of a head, `anchors` is the list of that name at the top of the YAML; `nc` is for upstream to read."""
+    if value == "nc" and (not is_whole(cfg.get("nc")) or cfg["nc"] < 1):
+        raise RowError(f"nc: {cfg.get('nc')!r} at the top of the file must be a whole number of classes", where=where)
     if value != "anchors":
         return value
     if "anchors" not in cfg:

@@ -8,6 +8,7 @@ from akyolo.errors import RowError
 
 SCALES = "nslmx"
 _SCALED = re.compile(rf"^(?P<family>.*?yolov?\d+)(?P<scale>[{SCALES}])(?P<rest>.*)$")
+_FAMILY = re.compile(r"^(?P<family>yolov?\d+)(?P<rest>)$")  # all scales, as Ultralytics names the file
 
 
 def find_model_yaml(name: str, packaged: Path) -> tuple[Path | None, str]:
@@ -24,7 +25,7 @@ def find_model_yaml(name: str, packaged: Path) -> tuple[Path | None, str]:
         RowError: several files hold scales of that name; they are listed.
     """
     path = Path(name)
-    match, scale = _SCALED.match(path.stem), scale_in(name)
+    match, scale = _SCALED.match(path.stem) or _FAMILY.match(path.stem), scale_in(name)
     if path.is_file():
         return path, scale
     for folder in (path.parent, packaged):

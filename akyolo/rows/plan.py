@@ -11,7 +11,7 @@ from akyolo.errors import RowError
 class PlannedRow:
     """One row of ours: its index in the model, and what its module is called with after what upstream knows.
 
-    `block` is upstream's block that holds the operator, None for a row of its own.
+    `block` is upstream's block that holds the operator, None for a row of its own; `of_block` are its own arguments.
     """
 
     index: int
@@ -20,6 +20,7 @@ class PlannedRow:
     keywords: Mapping[str, Any]
     where: str
     block: str | None = None
+    of_block: tuple[Any, ...] = ()
 
     def error(self, error: RowError) -> RowError:
         """The same error, naming the file and the row."""

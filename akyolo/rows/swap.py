@@ -30,7 +30,6 @@ PLACES = {
 _NUMBERS = re.compile(r"\s*[0-9]+\s*(,\s*[0-9]+\s*)*")
 _OF_THE_ROW = ("c1", "c2", "stride")  # arguments that a rule leaves as they are
 _TRIAL_CHANNELS = 16
-_BUILDING_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -165,9 +164,8 @@ def _check_values(spec: OperatorSpec, named: Mapping[str, Any]) -> None:
             spec.module(_TRIAL_CHANNELS, _TRIAL_CHANNELS, **copy.deepcopy(dict(named)), **stride)
     except RowError as error:
         raise RowError(error.what, where=spec.name, remedy=error.remedy) from None
-    except _BUILDING_ERRORS as error:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in named.items())
-        raise RowError(f"{spec.name}({arguments}) cannot be built: {error}") from None
+    except Exception:  # of these channels, perhaps; building the model will tell
+        return
 
 
 # the rows

@@ -9,6 +9,9 @@ Foreign things we touch, each once, each delegating to the original:
   ultralytics.utils.callbacks.base.default_callbacks
                                             settings.py    one guard against trainers that ignore our arguments
 
+for the time of one call:
+  ultralytics.engine.trainer.MultiTrainer   tuning.py      `tune` trains by our trainers, in this process
+
 by our commands alone:
   ultralytics.utils.checks.AUTOINSTALL      optional.py    nothing is installed behind the user's back
 
@@ -23,7 +26,7 @@ from akyolo.upstream import seam, settings
 
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
-    "ultralytics.data.utils": ["check_det_dataset"],
+    "ultralytics.data.utils": ["check_det_dataset", "exif_size"],
     "ultralytics.engine.exporter": ["export_formats"],
     "ultralytics.engine.trainer": [
         "BaseTrainer.__init__",
@@ -37,6 +40,7 @@ RELIED_ON = {
         "BaseTrainer.optimizer_step",
         "BaseTrainer.preprocess_batch",
         "BaseTrainer.save_model",
+        "MultiTrainer.train",
     ],
     "ultralytics.engine.validator": ["AutoBackend", "get_torch_device_backend"],
     "ultralytics.models.yolo.model": ["YOLO.task_map", "YOLO._new", "YOLO._load", "YOLO._smart_load"],

@@ -1,7 +1,7 @@
 """Check what the user wrote after the model, before anything is built or written."""
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from akyolo.packaged import packaged
 from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
 from akyolo.upstream.logs import silence
-from akyolo.upstream.recipes import read_recipe
-from akyolo.upstream.settings import check_hyperparameters
+from akyolo.upstream.recipes import named, read_recipe
+from akyolo.upstream.settings import check_choice, check_training_values
 
 # arguments of one mode that upstream's defaults do not list
 EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}}
-OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
 def keys_with_defaults() -> dict[str, Any]:
@@ -52,14 +51,11 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
         if key not in known:
             raise ConfigError(f"unknown argument {key!r}", remedy=did_you_mean(key, known))
     _refuse(lambda: check_cfg(dict(current)))
-    check_hyperparameters(current)
-    for recipe in str(current.get("recipe") or "").split("+"):
-        if recipe:
-            read_recipe(recipe)
-    _check_choice(current, "task", TASKS)
-    _check_choice(current, "optimizer", OPTIMIZERS)
-    _check_choice(current, "format", export_formats()["Argument"])
-    _check_imgsz(current.get("imgsz", 640))
+    check_training_values(current)
+    for recipe in named(current.get("recipe")):
+        read_recipe(recipe)
+    check_choice(current, "task", TASKS)
+    check_choice(current, "format", export_formats()["Argument"])
     _check_batch(mode, current.get("batch", 16))
     if current.get("device") is not None:
         _check_device(current["device"])
@@ -76,12 +72,6 @@ def _refuse(check: Callable[[], Any]) -> None:
         check()
     except (TypeError, ValueError) as error:
         raise ConfigError(first_line(error)) from None
-
-
-def _check_choice(arguments: dict[str, Any], key: str, choices: Iterable[str]) -> None:
-    value = arguments.get(key)
-    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
-        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
 def _check_whole(arguments: dict[str, Any], key: str) -> None:
@@ -118,12 +108,6 @@ def refused_by_upstream(error: BaseException) -> bool:
     """Whether an exception was raised by a line of Ultralytics itself, which checks what users give it as it goes."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).is_relative_to(ROOT)
-
-
-def _check_imgsz(value: Any) -> None:
-    sizes = value if isinstance(value, list | tuple) else [value]
-    if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
-        raise ConfigError(f"'imgsz={value}' must be a positive whole number of pixels, or [height, width]")
 
 
 def check_data(name: Any) -> None:

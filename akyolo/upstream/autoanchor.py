@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from ultralytics.data.utils import exif_size
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import LOGGER
 from ultralytics.utils.torch_utils import unwrap_model
@@ -46,10 +48,17 @@ def fit(head: Any, wh_px: NDArray[np.floating], anchor_t: float) -> None:
         LOGGER.info("akyolo:   " + ", ".join(f"{w:g},{h:g}" for w, h in level))
 
 
+def _size(file: str) -> tuple[int, int]:
+    """Height and width of an image, from its header; where upstream has thrown them away, for `rect=True`."""
+    with Image.open(file) as image:
+        width, height = exif_size(image)
+    return height, width
+
+
 def box_sizes(labels: list[dict[str, Any]], imgsz: int) -> NDArray[np.floating]:
     """(n, 2): w and h in pixels of all boxes of a data set, its images scaled to `imgsz` on their longer side."""
     sizes = []
     for label in labels:
-        height, width = label["shape"]
+        height, width = label["shape"] if "shape" in label else _size(label["im_file"])
         sizes.append(label["bboxes"][:, 2:4] * np.array([width, height]) * (imgsz / max(height, width)))
     return np.concatenate(sizes) if sizes else np.zeros((0, 2))

@@ -6,10 +6,11 @@ from typing import Any
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
 from ultralytics.utils import LOGGER, SETTINGS, YAML
-from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
+from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file, check_yaml
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
 from akyolo.errors import CheckpointError, did_you_mean, first_line
+from akyolo.heads.anchors import anchor_table
 from akyolo.registry import operators
 
 # the training arguments that may name weights
@@ -67,9 +68,10 @@ def check_classes(model: Any, name: Any, data: Any) -> None:
     Raises:
         CheckpointError: the numbers differ.
     """
-    if not isinstance(model, nn.Module) or not isinstance(data, str) or not Path(data).is_file():
+    file = check_yaml(data, hard=False) if isinstance(data, str) and data.endswith((".yaml", ".yml")) else None
+    if not isinstance(model, nn.Module) or not file:
         return
-    have, found = len(getattr(model, "names", [])), YAML.load(data)
+    have, found = len(getattr(model, "names", [])), YAML.load(file)
     wanted = len(found["names"]) if "names" in found else found.get("nc", have)
     if have != wanted:
         raise CheckpointError(
@@ -79,6 +81,17 @@ def check_classes(model: Any, name: Any, data: Any) -> None:
         )
 
 
+def keep_own_anchors(model: Any, weights: Any) -> None:
+    """After `model.load(weights)`: weights bring their anchors along only where both YAMLs write the same.
+
+    These may have been fitted since; other ones were written for this model.
+    """
+    head = model.model[-1]
+    written = (getattr(model, "yaml", None) or {}).get("anchors")
+    if hasattr(head, "anchors_px") and written != (getattr(_module(weights), "yaml", None) or {}).get("anchors"):
+        head.anchors_px.copy_(anchor_table(written, head.nl))
+
+
 def name_random_rows(model: nn.Module, weights: Any) -> None:
     """After `model.load(weights)`: say which rows of ours found no weights that fit."""
     given = {key: value.shape for key, value in _module(weights).state_dict().items()}
@@ -86,7 +99,8 @@ def name_random_rows(model: nn.Module, weights: Any) -> None:
     random = [
         name.removeprefix("model.")
         for name, module in model.named_modules()
-        if isinstance(module, ours) and given.get(f"{name}.conv.weight") != module.state_dict()["conv.weight"].shape
+        if isinstance(module, ours)
+        and any(given.get(f"{name}.{key}") != value.shape for key, value in module.named_parameters())
     ]
     if random:
         LOGGER.info(f"akyolo: no weights fit rows {', '.join(random)}; they start from random values")

@@ -11,8 +11,7 @@ each rank's own in training; those of rank 0 are validated and saved, as upstrea
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +27,7 @@ from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.utils import DEFAULT_CFG, LOCAL_RANK, LOGGER, RANK, WORLD_SIZE
 
 from akyolo.errors import ConfigError, TrainingError
+from akyolo.upstream.replacing import replaced
 
 LONGEST_WAIT = timedelta(hours=3)  # for one rank at work alone; upstream's own number
 
@@ -105,7 +105,7 @@ class InProcesses(BaseTrainer):
             raise TrainingError(f"rank {RANK} does not see {folder[0]}: project= must be a folder all machines share")
 
     def _setup_train(self) -> None:
-        on_cpu = _replaced(nn.parallel, DistributedDataParallel=_ParallelOnCPU)
+        on_cpu = replaced(nn.parallel, DistributedDataParallel=_ParallelOnCPU)
         with on_cpu if self._is_worker_on_cpu() else nullcontext():
             super()._setup_train()
 
@@ -121,7 +121,7 @@ class InProcesses(BaseTrainer):
     def final_eval(self) -> None:
         """As upstream, whose validator takes it that every rank has a CUDA device."""
         no_cuda = SimpleNamespace(current_device=lambda: 0)  # asked for, then not used
-        on_cpu = _replaced(validator, AutoBackend=_backend_on_cpu, get_torch_device_backend=lambda _: no_cuda)
+        on_cpu = replaced(validator, AutoBackend=_backend_on_cpu, get_torch_device_backend=lambda _: no_cuda)
         with on_cpu if self._is_worker_on_cpu() else nullcontext():
             super().final_eval()
 
@@ -156,14 +156,3 @@ class _ParallelOnCPU(nn.parallel.DistributedDataParallel):
 
 def _backend_on_cpu(**arguments: Any) -> AutoBackend:
     return AutoBackend(**{**arguments, "device": torch.device("cpu")})
-
-
-@contextmanager
-def _replaced(module: Any, **names: Any) -> Iterator[None]:
-    """Other values for names of a module, for a while."""
-    originals = {name: getattr(module, name) for name in names}
-    vars(module).update(names)
-    try:
-        yield
-    finally:
-        vars(module).update(originals)

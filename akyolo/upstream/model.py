@@ -8,22 +8,23 @@ from ultralytics import YOLO as UpstreamYOLO
 from ultralytics.nn.tasks import DetectionModel, guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 
-from akyolo.errors import RowError, first_line
+from akyolo.errors import ConfigError, RowError, first_line
 from akyolo.upstream import trainer
 from akyolo.upstream.checkpoint import (
     WEIGHT_ARGUMENTS,
     check_classes,
     check_loadable,
     check_resumable,
+    keep_own_anchors,
     name_random_rows,
 )
 from akyolo.upstream.distributed import is_only_process
-from akyolo.upstream.embedded import RECIPE, embedded_data, resolve_data
+from akyolo.upstream.embedded import RECIPE, embedded_data, is_embedded, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_augment, check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
 from akyolo.upstream.settings import check_hyperparameters, check_used_by, has_anchors
-from akyolo.upstream.tuning import ANCHOR_SPACE
+from akyolo.upstream.tuning import ANCHOR_SPACE, tuning_here
 
 # what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
 BUILDING_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -77,6 +78,8 @@ class YOLO(UpstreamYOLO):
         # without a head that says what the task is, building a detector says what is wrong with the rows
         network = self._smart_load("model") if self.task else DetectionModel
         self.model = _built(network, model_yaml, verbose and is_only_process())
+        if has_anchors(self.model) and self.task != "detect":
+            raise ConfigError(f"task={task} is not what {type(self.model.model[-1]).__name__} does: it detects")
         self.overrides |= {"model": cfg, "task": self.task}
         self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
         self.model.task = self.task
@@ -90,6 +93,7 @@ class YOLO(UpstreamYOLO):
         if isinstance(weights, str | Path):
             check_loadable(weights)
         super().load(weights)
+        keep_own_anchors(self.model, weights)
         name_random_rows(self.model, weights)
         return self
 
@@ -122,8 +126,9 @@ class YOLO(UpstreamYOLO):
         """
         arguments = self._in_runs(self._with_data(arguments))
         check_augment(self.model, arguments.get("augment"))
-        if not {**self.overrides, **arguments}.get("single_cls"):
-            check_classes(self.model, self.model_name, arguments.get("data"))
+        written = {**self.overrides, **(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
+        if not written.get("single_cls"):
+            check_classes(self.model, self.model_name, written.get("data"))
         return super().val(**arguments)
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
@@ -157,13 +162,18 @@ class YOLO(UpstreamYOLO):
         return super().export(**arguments)
 
     def tune(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data` as `train`."""
+        """As upstream, by our trainers, into ./runs; without `data` as `train`.
+
+        Raises:
+            TrainingError: no training of the search came to an end.
+        """
         if arguments.get("use_ray"):
             check_packages("ray")
         self._check_is_pytorch_model()
-        if has_anchors(self.model):
-            arguments = {"space": ANCHOR_SPACE, **arguments}
-        return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
+        if has_anchors(self.model) and not arguments.get("use_ray") and not arguments.get("space"):
+            arguments = {**arguments, "space": ANCHOR_SPACE}
+        with tuning_here(self._smart_load("trainer")):
+            return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
         """As upstream; without `data` as `val`."""
@@ -183,7 +193,7 @@ class YOLO(UpstreamYOLO):
         check_used_by(self.model, written)
         arguments = arguments if written.get("data") else self._with_data(arguments)
         of_data = None
-        if not written.get("data") and arguments.get("data") == embedded_data():
+        if not written.get("data") and is_embedded(arguments.get("data")):
             LOGGER.info("akyolo: no data= given, so this trains on the embedded set of shapes")
             of_data = None if written.get("recipe") else RECIPE
         recipe = joined(self.model.yaml.get("recipe"), of_data, written.get("recipe"))

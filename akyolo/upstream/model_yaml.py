@@ -25,6 +25,10 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
     if file is None:
         return _upstream_yaml(name)
     cfg = _mapping(file)
+    if not isinstance(cfg.get("recipe", ""), str):
+        raise RowError(
+            f"recipe: {cfg['recipe']!r} is no name", where=str(file), remedy="write recipe: yolov5, or a file"
+        )
     scales = cfg.get("scales")
     if scale and isinstance(scales, dict) and scale not in scales:
         raise RowError(f"no scale {scale!r}", where=str(file), remedy=f"its scales are {', '.join(scales)}")

@@ -56,10 +56,12 @@ def import_weights(file: Path, name: str | None = None) -> Imported:
     original = read_tensors(file)
     row, output = _head(original, file)
     name = name or _model_of(original, row, file)
+    if Path(name).suffix not in {".yaml", ".yml"}:
+        raise CheckpointError(f"{name} is no model YAML", remedy="--model takes a .yaml, such as yolov5s.yaml")
     cfg = read_model_yaml(name)
     anchors = original.get(f"model.{row}.anchors")
-    if anchors is None or anchors.ndim != 3:
-        raise CheckpointError(f"holds no anchors, model.{row}.anchors", where=str(file), remedy=HOW_TO)
+    if anchors is None or anchors.ndim != 3 or not anchors.shape[1] or anchors.shape[2] != 2:
+        raise CheckpointError(f"holds no anchors (levels, n, 2), model.{row}.anchors", where=str(file), remedy=HOW_TO)
     classes = output.shape[0] // anchors.shape[1] - 5
     # in units of the stride, which is known once the model is built; until then the numbers do
     model: Any = build_detector({**cfg, "nc": classes, "anchors": anchors.flatten(1).tolist()})
@@ -90,7 +92,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file raises
         raise CheckpointError(f"no state dict ({first_line(error)})", where=str(file), remedy=HOW_TO) from None
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items()):
         raise CheckpointError("holds something besides tensors by name", where=str(file), remedy=HOW_TO)
     return dict(found)
 
@@ -107,7 +109,7 @@ def _head(original: Mapping[str, Tensor], file: Path) -> tuple[str, Tensor]:
 
 def _model_of(original: Mapping[str, Tensor], row: str, file: Path) -> str:
     family, stem = LAST_ROWS.get(int(row)), original.get("model.0.conv.weight")
-    if family is None or stem is None or (family == "yolov5" and len(stem) not in STEMS):
+    if family is None or stem is None or stem.ndim != 4 or (family == "yolov5" and len(stem) not in STEMS):
         raise CheckpointError(
             f"of an architecture that is not known here (its head is row {row})",
             where=str(file),

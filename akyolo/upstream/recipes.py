@@ -15,17 +15,26 @@ from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER
 
 from akyolo.errors import ConfigError, did_you_mean, first_line
 from akyolo.packaged import packaged
+from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS
 from akyolo.upstream.optimizer import offset_parameters
-from akyolo.upstream.settings import OF_ANCHOR_HEADS, check_hyperparameters, has_anchors
+from akyolo.upstream.settings import OF_ANCHOR_HEADS, check_training_values, has_anchors
 
-# which model, which data, where to: a recipe is none of these
-NOT_OF_A_RECIPE = {"task", "mode", "model", "data", "project", "name", "resume", "save_dir", "cfg", "recipe", "device"}
+# which model, which weights, which data, where to: a recipe is none of these
+NOT_OF_A_RECIPE = {
+    *("task", "mode", "model", "data", "project", "name", "resume", "save_dir", "cfg", "recipe", "device", "source"),
+    *WEIGHT_ARGUMENTS,
+}
 
 
 def joined(*recipes: str | None) -> str | None:
     """Names in the order in which they apply, joined by +; a name twice counts where it comes last."""
-    names = [name for recipe in recipes if recipe for name in recipe.split("+")]
+    names = [name for recipe in recipes for name in named(recipe)]
     return "+".join(reversed(list(dict.fromkeys(reversed(names))))) or None
+
+
+def named(recipe: str | None) -> list[str]:
+    """The names or files that are joined by +."""
+    return [name for name in str(recipe or "").split("+") if name]
 
 
 def with_recipe(
@@ -45,7 +54,7 @@ def with_recipe(
     if not recipe:
         return arguments
     applied: dict[str, Any] = {}
-    for name in recipe.split("+"):
+    for name in named(recipe):
         applied |= read_recipe(name)
     without_effect = {
         *([] if offset_parameters(model) else ["offset_lr"]),
@@ -84,6 +93,10 @@ def _check_values(values: dict[str, Any], where: str, known: Sequence[str]) -> N
             )
     try:
         check_cfg(dict(values))
-        check_hyperparameters(values)
-    except (ConfigError, TypeError, ValueError) as error:
+        check_training_values(values)
+        if not values.get("batch", 1) >= 1:
+            raise ConfigError(f"'batch={values['batch']}' must be at least 1")
+    except ConfigError as error:
+        raise ConfigError(error.what, where=where, remedy=error.remedy) from None
+    except (TypeError, ValueError) as error:
         raise ConfigError(first_line(error), where=where) from None

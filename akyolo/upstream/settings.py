@@ -1,13 +1,13 @@
 """Our training arguments beside upstream's: valid in commands, files, checkpoints and workers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from akyolo.errors import ConfigError
+from akyolo.errors import ConfigError, did_you_mean
 
 # what our trainers act on, and upstream's would ignore
 OF_TRAINERS: dict[str, Any] = {
@@ -26,6 +26,10 @@ OF_ANCHOR_HEADS: dict[str, Any] = {
     "cls_pos_weight": 1.0,  # of positives in the classes' cross entropy
     "obj_pos_weight": 1.0,  # of positives in the objectness' cross entropy
 }
+# what upstream's other losses read, an anchor head's does not
+NOT_OF_ANCHOR_HEADS: dict[str, Any] = {"cls_pw": DEFAULT_CFG.cls_pw, "dfl": DEFAULT_CFG.dfl, "distill_model": None}
+REMEDIES = {"cls_pw": "cls_pos_weight weighs positives, as YOLOv5's cls_pw did"}
+OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
 
 
@@ -38,6 +42,31 @@ def install() -> None:
     guards = default_callbacks["on_pretrain_routine_start"]
     if refuse_under_stock_trainer not in guards:
         guards.append(refuse_under_stock_trainer)
+
+
+def check_training_values(arguments: Mapping[str, Any]) -> None:
+    """Refuse values that upstream would stumble over late, or read as something else.
+
+    Raises:
+        ConfigError: a value; the message names it and what would be right.
+    """
+    check_hyperparameters(arguments)
+    check_choice(arguments, "optimizer", OPTIMIZERS)
+    sizes = arguments.get("imgsz", 640)
+    sizes = sizes if isinstance(sizes, list | tuple) else [sizes]
+    if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
+        raise ConfigError(f"'imgsz={arguments['imgsz']}' must be a positive whole number of pixels, or [height, width]")
+
+
+def check_choice(arguments: Mapping[str, Any], key: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of the choices, in capitals or not.
+
+    Raises:
+        ConfigError: it names the closest.
+    """
+    value = arguments.get(key)
+    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
+        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
@@ -60,7 +89,8 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
 
 def _check_number(key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ConfigError(f"'{key}={value}' must be a number of at least 0")
+        hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
+        raise ConfigError(f"'{key}={value}' must be a number of at least 0", remedy=hint)
     if key == "anchor_t" and value <= 1:
         raise ConfigError(f"'anchor_t={value}' must be above 1: it is a ratio of sides")
     if key == "cls_smoothing" and value >= 1:
@@ -78,13 +108,14 @@ def check_used_by(model: Any, arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that the loss of this model does not read.
 
     Raises:
-        ConfigError: one of an anchor head, with a value that says something, for a model that has none.
+        ConfigError: one of an anchor head, with a value that says something, for a model that has none; or the
+            other way round.
     """
-    if has_anchors(model):
-        return
-    for key, default in OF_ANCHOR_HEADS.items():
+    head, anchored = type(model.model[-1]).__name__, has_anchors(model)
+    for key, default in (NOT_OF_ANCHOR_HEADS if anchored else OF_ANCHOR_HEADS).items():
         if (value := arguments.get(key, default)) != default:
-            raise ConfigError(f"'{key}={value}' has no effect: {type(model.model[-1]).__name__} has no anchors")
+            why, remedy = ("has anchors", REMEDIES.get(key)) if anchored else ("has no anchors", None)
+            raise ConfigError(f"'{key}={value}' has no effect: {head} {why}", remedy=remedy)
 
 
 def refuse_under_stock_trainer(trainer: Any) -> None:

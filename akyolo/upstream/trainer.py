@@ -6,11 +6,11 @@ from torch import nn
 from torch.optim import Optimizer
 from ultralytics.cfg import cfg2dict
 from ultralytics.models import yolo
-from ultralytics.utils import DEFAULT_CFG
+from ultralytics.utils import DEFAULT_CFG, LOGGER
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.upstream.autoanchor import FittedAnchors
-from akyolo.upstream.checkpoint import name_random_rows
+from akyolo.upstream.checkpoint import keep_own_anchors, name_random_rows
 from akyolo.upstream.distributed import InProcesses
 from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
@@ -33,6 +33,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         """Build from a name as users write it; say which rows the weights did not reach."""
         model = super().get_model(read_model_yaml(cfg) if isinstance(cfg, str) else cfg, weights, verbose)
         if weights is not None:
+            keep_own_anchors(model, weights)
             name_random_rows(model, weights)
         return model
 
@@ -46,7 +47,13 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
     def _get_warmup_iterations(self, num_batches: int) -> int:
         """As upstream, with the floor that YOLOv5 and YOLOv7 have; none without a warm-up."""
         iterations = super()._get_warmup_iterations(num_batches)
-        return max(iterations, int(self.args.warmup_min_iterations)) if iterations else 0
+        floor = int(self.args.warmup_min_iterations) if iterations else 0
+        if floor >= num_batches * self.epochs:
+            LOGGER.warning(
+                f"akyolo: the warm-up lasts {floor} iterations at least (warmup_min_iterations), this training "
+                f"{num_batches * self.epochs}: it will not leave it"
+            )
+        return max(iterations, floor)
 
     def optimizer_step(self) -> None:
         """As upstream, at the rates that are right for our groups."""

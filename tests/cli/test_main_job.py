@@ -113,6 +113,7 @@ def test_without_data_it_trains_on_the_embedded_set_and_the_users_arguments_win(
 
 def test_tune_and_track_take_our_models(folder, trained):
     run(folder, "tune", "tiny.yaml", "data=data.yaml", "epochs=1", "iterations=1", "plots=False", "val=True", *QUICK)
-    assert (folder / "runs" / "detect" / "tune").is_dir()
+    best = yaml.safe_load((folder / "runs" / "detect" / "tune" / "best_hyperparameters.yaml").read_text())
+    assert "lr0" in best and (folder / "runs" / "detect" / "tune" / "weights" / "best.pt").exists()
     source = folder / "data" / "images" / "val"
     run(folder, "track", "runs/detect/train/weights/best.pt", f"source={source}", "imgsz=64")

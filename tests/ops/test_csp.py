@@ -107,12 +107,17 @@ def test_the_activation_of_the_model_reaches_inside(in_tmp):
     assert inside and all(isinstance(m.act, torch.nn.LeakyReLU) for m in inside)
 
 
+def test_its_own_activation_wins(in_tmp):
+    model = build(in_tmp, "C3", keywords="num_param: 2, act: false")
+    assert {type(m.act) for m in model.modules() if isinstance(m, AKConv)} == {torch.nn.Identity}
+
+
 def test_the_layer_table_shows_the_operator(in_tmp, caplog):
     file = in_tmp / "table.yaml"
     file.write_text(MODEL.format(block="C2f(AKConv)", args="True, {num_param: 2}"))
     YOLO(str(file), verbose=True)
     (line,) = [r.getMessage() for r in caplog.records if r.getMessage().strip().startswith("2 ")]
-    assert "block.C2f(AKConv)" in line and "[32, 48, {'num_param': 2}]" in line and line.split()[2] == "2"
+    assert "block.C2f(AKConv)" in line and "[32, 48, True, {'num_param': 2}]" in line and line.split()[2] == "2"
 
 
 @pytest.mark.parametrize(

@@ -243,16 +243,15 @@ def test_an_operator_that_stands_in_for_something_else_is_refused_and_left_alone
         swapped_row([-1, 1, "Other", [64]], SwapRule("AKConv", (5,), "1"))
 
 
-class Picky(nn.Module):
+class Grouped(nn.Module):
     def __init__(self, c1, c2, k):
         super().__init__()
-        self.conv = nn.Conv2d(c1, c2, k)
+        self.conv = nn.Conv2d(c1, c2, k, groups=32)
 
 
-def test_a_value_that_the_operator_chokes_on_is_refused(registers):
-    registers()(Picky)
-    with pytest.raises(RowError, match=r"^Picky\(k='five'\) cannot be built: "):
-        swap(YOLOV8, SwapRule("Picky", ("five",), "bottleneck"))
+def test_an_operator_may_need_more_channels_than_its_values_are_tried_with(registers):
+    registers()(Grouped)
+    assert swapped_row([-1, 1, "Conv", [256, 3]], SwapRule("Grouped", (3,), "1")) == [-1, 1, "Grouped", [256, 3]]
 
 
 def test_trying_the_values_draws_no_random_numbers():

@@ -1,6 +1,7 @@
 """An anchor head through upstream's whole machine: training, validation, resume, tune, export, prediction."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from tiny_training import ANCHORED, arguments, write_images, write_model
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo import YOLO
-from akyolo.errors import CheckpointError, ConfigError, RowError
+from akyolo.errors import CheckpointError, ConfigError, RowError, TrainingError
 from akyolo.heads import AnchorDetect, IDetect
 from akyolo.upstream import autoanchor
+from akyolo.upstream import model as model_file
 from akyolo.upstream.trainer import DetectionTrainer
 from akyolo.upstream.tuning import ANCHOR_SPACE
 
@@ -127,13 +129,83 @@ def test_two_processes_on_cpu(head, tmp_path):
     assert set(LOSSES) <= {key.removeprefix("val/") for key in next(csv.DictReader(table.open()))}
 
 
-def test_tune_searches_where_the_gains_lie(in_tmp, monkeypatch):
+def test_tune_trains_here_and_searches_where_the_gains_lie(in_tmp):
+    data = write_images(in_tmp, 4, 2)
+    YOLO(write_model(in_tmp, ANCHORED)).tune(data=data, iterations=2, **arguments(in_tmp, epochs=1))
+    (found,) = in_tmp.rglob("best_hyperparameters.yaml")
+    best = yaml.safe_load(found.read_text())
+    assert best.keys() == ANCHOR_SPACE.keys()
+    assert all(low <= best[key] <= high for key, (low, high) in ANCHOR_SPACE.items())
+    rows = [json.loads(line) for line in found.with_name("tune_results.ndjson").read_text().splitlines()]
+    assert len(rows) == 2 and all(metrics for row in rows for metrics in row["datasets"].values())
+
+
+def test_a_search_in_which_nothing_trains_is_an_error(in_tmp, monkeypatch):
+    def fail(self):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(DetectionTrainer, "train", fail)
+    data = write_images(in_tmp, 4, 2)
+    with pytest.raises(TrainingError, match="no training of this search came to an end"):
+        YOLO(write_model(in_tmp, ANCHORED)).tune(data=data, iterations=1, **arguments(in_tmp, epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("given", "left"), [({"use_ray": True}, None), ({"space": {"lr0": (0.1, 0.2)}}, {"lr0": (0.1, 0.2)})]
+)
+def test_ray_and_a_space_of_ones_own_are_left_alone(in_tmp, monkeypatch, given, left):
     seen: dict[str, Any] = {}
     monkeypatch.setattr(ultralytics.YOLO, "tune", lambda self, **given: seen.update(given))
-    YOLO(write_model(in_tmp, ANCHORED)).tune(data="data.yaml")
-    low, high = seen["space"]["box"]
-    assert seen["space"] is ANCHOR_SPACE and low < seen["box"] == 0.05 < high
-    assert seen["recipe"] == "yolov5"
+    monkeypatch.setattr(model_file, "check_packages", lambda purpose: None)
+    YOLO(write_model(in_tmp, ANCHORED)).tune(data="data.yaml", **given)
+    assert seen.get("space") == left and seen["recipe"] == "yolov5"
+
+
+def test_images_of_many_shapes_with_rect(in_tmp, caplog):
+    trainer = trainer_of(in_tmp, images=12, rect=True)
+    assert "shape" not in trainer.train_loader.dataset.labels[0]
+    assert "can meet 100.0% of 12 boxes" in caplog.text
+
+
+def test_anchors_come_with_weights_only_where_the_yaml_is_the_same(in_tmp, caplog):
+    far = ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]")
+    model = YOLO(write_model(in_tmp, far))
+    data = write_images(in_tmp, 12, 2)
+    model.train(data=data, **arguments(in_tmp, epochs=1))  # these anchors are replaced by fitted ones
+    last, fitted = str(model.trainer.last), model.trainer.model.model[-1].anchors_px
+    assert torch.equal(YOLO(str(in_tmp / "tiny.yaml")).load(last).model.model[-1].anchors_px, fitted)
+    (in_tmp / "other.yaml").write_text(ANCHORED.replace("[14, 14, 28, 28]", "[20, 20, 30, 30]"))
+    other = YOLO(str(in_tmp / "other.yaml"))
+    other.train(data=data, **arguments(in_tmp, epochs=1, pretrained=last, name="other"))
+    assert other.trainer.model.model[-1].anchors_px.flatten().tolist() == [20, 20, 30, 30]
+    assert YOLO(str(in_tmp / "other.yaml")).load(last).model.model[-1].anchors_px.flatten().tolist() == [20, 20, 30, 30]
+
+
+def test_several_data_sets_one_after_the_other(in_tmp):
+    (in_tmp / "a").mkdir()
+    (in_tmp / "b").mkdir()
+    sets = [write_images(in_tmp / name, 4, 2) for name in ("a", "b")]
+    metrics = YOLO(write_model(in_tmp, ANCHORED)).train(data=sets, **arguments(in_tmp, epochs=1))
+    assert len(metrics) == 2 and all(metrics.values())
+
+
+@pytest.mark.parametrize("key", ["cls_pw", "dfl", "distill_model"])
+def test_what_the_loss_of_an_anchor_head_does_not_read_is_refused(in_tmp, key):
+    value = {"cls_pw": 0.5, "dfl": 2.0, "distill_model": "yolo26n.pt"}[key]
+    with pytest.raises(ConfigError, match=f"'{key}={value}' has no effect: AnchorDetect has anchors"):
+        YOLO(write_model(in_tmp, ANCHORED)).train(data="data.yaml", **{key: value})
+
+
+@pytest.mark.parametrize("name", ["yolov5n-akconv5.yaml", "yolov7-tiny-akconv5.yaml"])
+def test_a_shipped_model_in_onnxruntime(name, in_tmp):
+    model = YOLO(name)
+    file = model.export(format="onnx", imgsz=64)
+    x = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (theirs,) = session.run(None, {session.get_inputs()[0].name: x})
+    with torch.no_grad():
+        ours = model.model.float().eval()(torch.from_numpy(x))[0].numpy()
+    assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(ours).max()
 
 
 def trainer_of(folder: Path, text: str = ANCHORED, images: int = 8, **changes: Any) -> Any:
@@ -232,6 +304,8 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
         ("anchors:\n", "ankers:\n", "there is no 'anchors:' at the top"),
         ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: the last row"),
         ("[nc, anchors]", "[nc]", "missing a required argument: 'anchors'"),
+        ("nc: 2", "nc: two", "nc: 'two' at the top of the file must be"),
+        ("1, AnchorDetect", "2, AnchorDetect", "AnchorDetect is a head: the last row, once"),
         ("AnchorDetect", "AnchorDetec", "did you mean 'AnchorDetect'"),
     ],
 )

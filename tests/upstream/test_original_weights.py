@@ -117,6 +117,10 @@ def without(original, key):
     [
         (lambda o: {**o, "code": Payload()}, [], "no state dict"),
         (lambda o: {"model": o}, [], "besides tensors by name"),
+        (lambda o: {**o, 3: torch.ones(1)}, [], "besides tensors by name"),
+        (lambda o: {**o, "model.24.anchors": torch.ones(3, 0, 2)}, [], "holds no anchors"),
+        (lambda o: {**o, "model.0.conv.weight": torch.ones(())}, [], "of an architecture that is not known"),
+        (lambda o: o, ["--model", "best.pt"], "is no model YAML"),
         (lambda o: [1], [], "besides tensors by name"),
         (lambda o: without(o, "model.24.anchors"), [], "holds no anchors"),
         (lambda o: {k: v for k, v in o.items() if not k.startswith("model.24")}, [], "no head of YOLOv5 or YOLOv7"),

@@ -15,7 +15,7 @@ from ultralytics.utils import YAML
 from ultralytics.utils.torch_utils import strip_optimizer
 
 import akyolo
-from akyolo.errors import RowError
+from akyolo.errors import ConfigError, RowError
 from akyolo.heads import AnchorDetect
 from akyolo.ops.akconv import AKConv
 from akyolo.upstream import RELIED_ON, seam, settings
@@ -206,6 +206,22 @@ def test_every_size_of_yolov5_from_one_yaml(scale, caplog):
     assert type(model.model[-1]) is AnchorDetect and model.stride.tolist() == [8, 16, 32]
     (line,) = [r.getMessage() for r in caplog.records if "means" in r.getMessage()]
     assert line.endswith("not the model of that name in Ultralytics")
+
+
+def test_the_name_of_the_family_means_ours_too():
+    assert read_model_yaml("yolov5.yaml")["source_file"].endswith("cfg/yolov5n.yaml")
+    assert not read_model_yaml("yolov8.yaml").get("source_file")  # there is no plain one of ours
+
+
+def test_an_anchor_head_does_no_other_task(in_tmp):
+    with pytest.raises(ConfigError, match="task=segment is not what AnchorDetect does"):
+        akyolo.YOLO("yolov5n.yaml", task="segment")
+
+
+def test_a_row_may_name_its_own_activation(in_tmp):
+    Path("yolov8n-mine.yaml").write_text(OURS.read_text().replace("[128, 5, 2]", "[128, 5, 2, {act: false}]"))
+    row = akyolo.YOLO("yolov8n-mine.yaml").model.model[1]
+    assert type(row.act) is nn.Identity
 
 
 def test_plain_ultralytics_keeps_its_own_yolov5():

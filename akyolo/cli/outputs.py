@@ -1,0 +1,37 @@
+"""A file that a command is told to write: checked before any work, written whole, never over another."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from akyolo.errors import ConfigError
+
+
+def new_file(name: str, suffixes: Collection[str]) -> Path:
+    """The path of a file that may be written.
+
+    Raises:
+        ConfigError: another suffix, a file that is there already, or a folder that is not.
+    """
+    out = Path(name)
+    if out.suffix not in suffixes:
+        raise ConfigError(f"-o {name} must end in {' or '.join(suffixes)}")
+    if os.path.lexists(out):
+        raise ConfigError(f"-o {name} is there already", remedy="name another file, or remove it first")
+    if not out.parent.is_dir():
+        raise ConfigError(f"-o {name}: there is no folder {str(out.parent)!r}", remedy="make it first")
+    return out
+
+
+def write_new(out: Path, content: bytes) -> None:
+    """Write it as a whole.
+
+    Raises:
+        ConfigError: the system refuses.
+    """
+    from akyolo.upstream.atomic import AtomicPath
+
+    try:
+        AtomicPath(out).write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"-o {out} cannot be written: {error.strerror or error}") from None
