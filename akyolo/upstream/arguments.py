@@ -19,7 +19,7 @@ from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
 from akyolo.upstream.logs import silence
 from akyolo.upstream.recipes import named, read_recipe
-from akyolo.upstream.settings import check_choice, check_training_values
+from akyolo.upstream.settings import check_batch, check_choice, check_training_values
 
 # arguments of one mode that upstream's defaults do not list
 EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}}
@@ -56,7 +56,7 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
         read_recipe(recipe)
     check_choice(current, "task", TASKS)
     check_choice(current, "format", export_formats()["Argument"])
-    _check_batch(mode, current.get("batch", 16))
+    check_batch(current.get("batch", 16), may_be_found=mode == "train")
     if current.get("device") is not None:
         _check_device(current["device"])
     _check_files(current)
@@ -88,12 +88,6 @@ def _check_files(arguments: dict[str, Any]) -> None:
             check_loadable(arguments[key])
             if not arguments[key].endswith(".pt"):
                 raise ConfigError(f"'{key}={arguments[key]}' must be weights, a .pt file")
-
-
-def _check_batch(mode: str, value: Any) -> None:
-    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds."""
-    if not value > 0 and not (mode == "train" and value == -1):
-        raise ConfigError(f"'batch={value}' must be at least 1")
 
 
 def _check_device(value: Any) -> None:

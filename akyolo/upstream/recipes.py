@@ -17,7 +17,7 @@ from akyolo.errors import ConfigError, did_you_mean, first_line
 from akyolo.packaged import packaged
 from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS
 from akyolo.upstream.optimizer import offset_parameters
-from akyolo.upstream.settings import OF_ANCHOR_HEADS, check_training_values, has_anchors
+from akyolo.upstream.settings import OF_ANCHOR_HEADS, check_batch, check_training_values, has_anchors
 
 # which model, which weights, which data, where to: a recipe is none of these
 NOT_OF_A_RECIPE = {
@@ -94,8 +94,7 @@ def _check_values(values: dict[str, Any], where: str, known: Sequence[str]) -> N
     try:
         check_cfg(dict(values))
         check_training_values(values)
-        if not values.get("batch", 1) >= 1:
-            raise ConfigError(f"'batch={values['batch']}' must be at least 1")
+        check_batch(values.get("batch", 16), may_be_found=True)
     except ConfigError as error:
         raise ConfigError(error.what, where=where, remedy=error.remedy) from None
     except (TypeError, ValueError) as error:

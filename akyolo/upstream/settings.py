@@ -69,6 +69,16 @@ def check_choice(arguments: Mapping[str, Any], key: str, choices: Iterable[str])
         raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
+def check_batch(value: Any, may_be_found: bool) -> None:
+    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds.
+
+    Raises:
+        ConfigError: any other.
+    """
+    if not value > 0 and not (may_be_found and value == -1):
+        raise ConfigError(f"'batch={value}' must be at least 1")
+
+
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
     """Refuse values of our arguments that no training can use; upstream's own check knows only its own keys.
 
