@@ -7,7 +7,8 @@ Foreign things we touch, each once, each delegating to the original:
   ultralytics.utils.DEFAULT_CFG(_DICT)      settings.py    our hyper-parameters
   torch.serialization.add_safe_globals      seam.py        our layers, for weights-only loading (operators: registry.py)
   ultralytics.utils.callbacks.base.default_callbacks
-                                            settings.py    one guard against trainers that ignore our arguments
+                                            settings.py    two guards: against trainers that ignore our arguments,
+                                                           and a word where they ignore the recipe of a model
 
 for the time of one call:
   ultralytics.engine.trainer.MultiTrainer   tuning.py      `tune` trains by our trainers, in this process

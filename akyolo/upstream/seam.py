@@ -47,14 +47,7 @@ def _asking_the_head(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def init_criterion(model: Any) -> Any:
         build = getattr(model.model[-1], "build_criterion", None)
-        if build is None:
-            return original(model)
-        if (recipe := model.yaml.get("recipe")) and getattr(model.args, "recipe", None) is None:
-            LOGGER.warning(
-                f"akyolo: trained by the defaults of Ultralytics (box={model.args.box}), not by its recipe {recipe}: "
-                "train with akyolo.YOLO, or give the values of cfg/recipes"
-            )
-        return build(model)
+        return original(model) if build is None else build(model)
 
     init_criterion.understands_akyolo = True  # type: ignore[attr-defined]
     return init_criterion

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT
+from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
+from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.errors import ConfigError, did_you_mean
 
@@ -34,14 +35,17 @@ HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
 
 
 def install() -> None:
-    """Add them to upstream's defaults, and their guard to its callbacks; doing it twice changes nothing."""
+    """Add them to upstream's defaults, and their guards to its callbacks; doing it twice changes nothing."""
     for key, default in HYPERPARAMETERS.items():
         DEFAULT_CFG_DICT.setdefault(key, default)
         if not hasattr(DEFAULT_CFG, key):
             setattr(DEFAULT_CFG, key, default)
-    guards = default_callbacks["on_pretrain_routine_start"]
-    if refuse_under_stock_trainer not in guards:
-        guards.append(refuse_under_stock_trainer)
+    for event, guard in (
+        ("on_pretrain_routine_start", refuse_under_stock_trainer),
+        ("on_train_start", name_recipe_under_stock_trainer),
+    ):
+        if guard not in default_callbacks[event]:
+            default_callbacks[event].append(guard)
 
 
 def check_training_values(arguments: Mapping[str, Any]) -> None:
@@ -143,3 +147,13 @@ def refuse_under_stock_trainer(trainer: Any) -> None:
         if (value := getattr(trainer.args, key, default)) != default:
             name = f"{type(trainer).__module__}.{type(trainer).__name__}"
             raise ConfigError(f"'{key}={value}' has no effect under {name}: train with akyolo.YOLO")
+
+
+def name_recipe_under_stock_trainer(trainer: Any) -> None:
+    """Say that a trainer which is not ours does not apply the recipe of its model."""
+    recipe = (getattr(unwrap_model(trainer.model), "yaml", None) or {}).get("recipe")
+    if recipe and not getattr(trainer, "understands_akyolo", False):
+        LOGGER.warning(
+            f"akyolo: trained by the defaults of Ultralytics (box={trainer.args.box}), not by its recipe {recipe}: "
+            "train with akyolo.YOLO, or give the values of cfg/recipes"
+        )
