@@ -233,6 +233,14 @@ def test_the_floor_of_the_warm_up(in_tmp, epochs, floor, expected):
     assert trainer._get_warmup_iterations(10) == expected
 
 
+def test_a_warm_up_as_long_as_the_training_is_named(in_tmp, caplog):
+    trainer = trainer_of(in_tmp, epochs=4, warmup_epochs=1, warmup_min_iterations=40)
+    assert trainer._get_warmup_iterations(10) == 40
+    assert "this training 40: it will not leave it" in caplog.text
+    caplog.clear()
+    assert trainer._get_warmup_iterations(11) == 40 and not caplog.text
+
+
 def test_anchors_that_meet_too_few_boxes_are_replaced_and_said_so(in_tmp, caplog):
     """The boxes are 28 x 28 pixels."""
     far = ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]")

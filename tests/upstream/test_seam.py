@@ -15,6 +15,7 @@ from ultralytics.utils import YAML
 from ultralytics.utils.torch_utils import strip_optimizer
 
 import akyolo
+from akyolo import registry
 from akyolo.errors import ConfigError, RowError
 from akyolo.heads import AnchorDetect
 from akyolo.ops.akconv import AKConv
@@ -25,6 +26,15 @@ from akyolo.upstream.model_yaml import read_model_yaml
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ROOT / "cfg" / "yolov8n-akconv5.yaml"
+TINY = """
+nc: 2
+backbone:
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [16, 3, 2]]
+  - [-1, 1, Conv, [24, 1]]
+head:
+  - [[2], 1, Detect, [nc]]
+"""
 CLASSES = {
     "detect": tasks.DetectionModel,
     "segment": tasks.SegmentationModel,
@@ -230,3 +240,29 @@ def test_plain_ultralytics_keeps_its_own_yolov5():
 
     assert type(YOLO("yolov5n.yaml").model.model[-1]) is Detect
     assert sum(p.numel() for p in akyolo.YOLO("yolov5n.yaml").model.parameters()) == 1_872_157
+
+
+class Doubling(nn.Module):
+    """An operator of a user's, without a `conv`."""
+
+    def __init__(self, c1, c2):
+        super().__init__()
+        self.mixing = nn.Conv2d(c1, c2, 1)
+
+    def forward(self, x):
+        return 2 * self.mixing(x)
+
+
+def test_rows_without_fitting_weights_are_named(in_tmp, caplog, monkeypatch):
+    monkeypatch.setattr(registry, "_operators", dict(registry._operators))
+    registry.register()(Doubling)
+    plain, ours = in_tmp / "plain.yaml", in_tmp / "ours.yaml"
+    plain.write_text(TINY)
+    first, _, rest = TINY.partition("Conv, [16, 3, 2]]\n")
+    swapped = rest.replace("Conv, [16, 3, 2]", "AKConv, [16, 5, 2]").replace("Conv, [24, 1]", "Doubling, [24]")
+    ours.write_text(f"{first}Conv, [16, 3, 2]]\n{swapped}")
+    akyolo.YOLO(str(ours)).load(akyolo.YOLO(str(plain)).model)
+    assert "no weights fit rows 1, 2; they start from random values" in caplog.text
+    caplog.clear()
+    akyolo.YOLO(str(ours)).load(akyolo.YOLO(str(ours)).model)
+    assert "no weights fit" not in caplog.text
