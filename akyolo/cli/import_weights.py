@@ -1,10 +1,9 @@
 """`akyolo import weights FILE`: weights of the original YOLOv5 and YOLOv7 repositories, made ready for akyolo."""
 
 import argparse
-import io
 from pathlib import Path
 
-from akyolo.cli.outputs import new_file, write_new
+from akyolo.cli.outputs import new_file, writing
 
 SUMMARY = "read weights of the YOLOv5 and YOLOv7 repositories"
 
@@ -35,14 +34,12 @@ def run(options: argparse.Namespace) -> None:
         AkyoloError: a file that cannot be read, does not fit, or is there already.
     """
     out = new_file(options.out or f"{Path(options.file).stem}-akyolo.pt", [".pt"])
-    import torch
-
+    from akyolo.upstream.atomic import save
     from akyolo.upstream.original_weights import import_weights
 
     imported = import_weights(Path(options.file), options.model)
-    buffer = io.BytesIO()
-    torch.save({"model": imported.model}, buffer)
-    write_new(out, buffer.getvalue())
+    with writing(out) as file:
+        save({"model": imported.model}, file)
     print(f"{options.file}: {imported.name}, {imported.classes} classes")
     print(f"  {imported.tensors} tensors read, each into its place; {imported.renamed} of the head under another name")
     print(f"  written to {out}: akyolo val {out} data=YOUR.yaml")

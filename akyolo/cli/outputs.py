@@ -1,10 +1,15 @@
 """A file that a command is told to write: checked before any work, written whole, never over another."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from akyolo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from akyolo.upstream.atomic import AtomicPath
 
 
 def new_file(name: str, suffixes: Collection[str]) -> Path:
@@ -23,8 +28,9 @@ def new_file(name: str, suffixes: Collection[str]) -> Path:
     return out
 
 
-def write_new(out: Path, content: bytes) -> None:
-    """Write it as a whole.
+@contextmanager
+def writing(out: Path) -> "Iterator[AtomicPath]":
+    """The same path, written as a whole.
 
     Raises:
         ConfigError: the system refuses.
@@ -32,6 +38,6 @@ def write_new(out: Path, content: bytes) -> None:
     from akyolo.upstream.atomic import AtomicPath
 
     try:
-        AtomicPath(out).write_bytes(content)
+        yield AtomicPath(out)
     except OSError as error:
         raise ConfigError(f"-o {out} cannot be written: {error.strerror or error}") from None

@@ -8,10 +8,10 @@ from typing import Any, TextIO
 
 import yaml
 
-from akyolo.cli.outputs import new_file, write_new
+from akyolo.cli.outputs import new_file, writing
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.errors import ConfigError
-from akyolo.rows import ChangedRow, SwapRule, model_yaml_text, row_text, scale_in, swap
+from akyolo.rows import ChangedRow, SwapRule, literal, model_yaml_text, row_text, scale_in, swap
 
 SUMMARY = "write an operator into a model YAML in place of its 3x3 convolutions"
 
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> None:
         _report(changes, "-o FILE writes it into a file for akyolo train FILE data=mydata.yaml", sys.stderr)
         return
     remark = _about_scale(out, base.get("scales"))
-    write_new(out, text.encode())
+    with writing(out) as file:
+        file.write_bytes(text.encode())
     _report(changes, f"akyolo train {out} data=mydata.yaml    (akyolo info {out} shows its layers)", sys.stdout)
     if remark:
         print(f"akyolo: {remark}", file=sys.stderr)
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _values(text: str) -> tuple[Any, ...]:
     """`5` or `3,1` or `[[0, 0], [1, 1]]`, each value as a row would write it."""
-    return tuple(_of_row(value) for value in _read(f"[{text}]", "--args", text))
+    return tuple(literal(value) for value in _read(f"[{text}]", "--args", text))
 
 
 def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"--kw {pair!r} needs a key and a value", remedy="for example --kw padding_mode=zeros")
         if key in keywords:
             raise ConfigError(f"--kw gives {key!r} twice")
-        keywords[key] = _of_row(_read(value, "--kw", pair))
+        keywords[key] = literal(_read(value, "--kw", pair))
     return keywords
 
 
@@ -91,11 +92,6 @@ def _read(yaml_text: str, option: str, written: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of no calendar is a ValueError
         problem = getattr(error, "problem", None) or error
         raise ConfigError(f"{option} {written!r} is no YAML: {problem}") from None
-
-
-def _of_row(value: Any) -> Any:
-    """Read `None` as upstream's rows may write it."""
-    return None if value == "None" else value
 
 
 def _about_scale(out: Path, scales: Any) -> str:

@@ -1,7 +1,7 @@
 """The model YAML as a small language: lower it to upstream's rows, then fill our modules in; and change it by rules."""
 
 from akyolo.rows.fill import Call, fill
-from akyolo.rows.grammar import grammar
+from akyolo.rows.grammar import grammar, literal
 from akyolo.rows.lower import lower
 from akyolo.rows.names import find_model_yaml, scale_in, unscaled
 from akyolo.rows.plan import Plan, PlannedRow
@@ -17,6 +17,7 @@ __all__ = [
     "fill",
     "find_model_yaml",
     "grammar",
+    "literal",
     "lower",
     "model_yaml_text",
     "row_text",

@@ -13,6 +13,7 @@ from akyolo.registry import OperatorSpec
 
 # upstream's blocks whose bottlenecks can hold an operator, written `C3(AKConv)`
 BLOCKS = ("C3", "C2f", "C3k2")
+ROW = "a row is [from, repeats, module, [arguments]]"
 _INSIDE = re.compile(r"^(?P<block>\w+)\((?P<operator>\w+)\)$")
 
 
@@ -31,6 +32,17 @@ def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
     if not isinstance(rows, list) or not rows:
         raise RowError(f"no list of rows under '{name}:'", where=file, remedy="a row is [from, repeats, module, args]")
     return rows
+
+
+def parts(row: Any, where: str) -> list[Any]:
+    """From, repeats, module and arguments of a row.
+
+    Raises:
+        RowError: it is none.
+    """
+    if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
+        raise RowError(f"{row!r} is no row", where=where, remedy=ROW)
+    return row
 
 
 def block_and_operator(name: str) -> tuple[str | None, str]:

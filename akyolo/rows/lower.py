@@ -8,7 +8,18 @@ from torch import nn
 from akyolo.errors import RowError, did_you_mean
 from akyolo.registry import OperatorSpec, is_registered, operator, operators, registered_names
 from akyolo.rows.activation import check_activation
-from akyolo.rows.grammar import BLOCKS, bind, block_and_operator, is_whole, literal, section, source_of, split_mapping
+from akyolo.rows.grammar import (
+    BLOCKS,
+    ROW,
+    bind,
+    block_and_operator,
+    is_whole,
+    literal,
+    parts,
+    section,
+    source_of,
+    split_mapping,
+)
 from akyolo.rows.plan import Plan, PlannedRow
 
 
@@ -48,17 +59,14 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
 
 
 def _checked_row(row: Any, where: str, upstream_modules: Collection[str]) -> tuple[Any, int, str, list[Any]]:
-    shape = "a row is [from, repeats, module, [arguments]]"
-    if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
-        raise RowError(f"{row!r} is no row", where=where, remedy=shape)
-    source, repeats, name, args = row
+    source, repeats, name, args = parts(row, where)
     sources = source if isinstance(source, list) else [source]
     if not sources or not all(is_whole(s) for s in sources):
-        raise RowError(f"from={source!r} must be a row number, or a list of them", where=where, remedy=shape)
+        raise RowError(f"from={source!r} must be a row number, or a list of them", where=where, remedy=ROW)
     if not is_whole(repeats) or repeats < 1:
-        raise RowError(f"repeats={repeats!r} must be a whole number of at least 1", where=where, remedy=shape)
+        raise RowError(f"repeats={repeats!r} must be a whole number of at least 1", where=where, remedy=ROW)
     if not isinstance(name, str):
-        raise RowError(f"module {name!r} must be a name", where=where, remedy=shape)
+        raise RowError(f"module {name!r} must be a name", where=where, remedy=ROW)
     _check_name(name, where, upstream_modules)
     return source, repeats, name, args
 

@@ -18,7 +18,18 @@ import torch
 
 from akyolo.errors import RowError, did_you_mean
 from akyolo.registry import OperatorSpec, is_registered, operator, operators
-from akyolo.rows.grammar import BLOCKS, bind, block_and_operator, grammar, is_whole, section, source_of, split_mapping
+from akyolo.rows.grammar import (
+    BLOCKS,
+    ROW,
+    bind,
+    block_and_operator,
+    grammar,
+    is_whole,
+    parts,
+    section,
+    source_of,
+    split_mapping,
+)
 
 PLAIN = "Conv"
 PLACES = {
@@ -173,9 +184,9 @@ def _check_values(spec: OperatorSpec, named: Mapping[str, Any]) -> None:
 
 def _place(row: Any, where: str) -> _Place | None:
     """What a rule keeps of this row; None where no rule may change it."""
-    if not isinstance(row, list) or len(row) != 4 or not isinstance(row[2], str) or not isinstance(row[3], list):
-        raise RowError(f"{row!r} is no row", where=where, remedy="a row is [from, repeats, module, [arguments]]")
-    name, args = row[2], row[3]
+    _, _, name, args = parts(row, where)
+    if not isinstance(name, str):
+        raise RowError(f"{row!r} is no row", where=where, remedy=ROW)
     if name == PLAIN:
         return _Place(args[:1], *args[2:]) if _is_plain_3x3(args) else None
     block, inner = block_and_operator(name)

@@ -19,7 +19,7 @@ from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
 from akyolo.upstream.logs import silence
 from akyolo.upstream.recipes import named, read_recipe
-from akyolo.upstream.settings import check_batch, check_choice, check_training_values
+from akyolo.upstream.values import check_batch, check_choice, check_training_values
 
 # arguments of one mode that upstream's defaults do not list
 EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}}

@@ -81,20 +81,29 @@ def check_classes(model: Any, name: Any, data: Any) -> None:
         )
 
 
-def keep_own_anchors(model: Any, weights: Any) -> None:
-    """After `model.load(weights)`: weights bring their anchors along only where both YAMLs write the same.
+def finish_loading(model: Any, weights: Any) -> None:
+    """After `model.load(weights)`: the anchors that are right, and which rows of ours found nothing that fits.
 
-    These may have been fitted since; other ones were written for this model.
+    Args:
+        model: has just loaded them.
+        weights: a model, a checkpoint, or the path of one.
     """
+    source = _module(weights)
+    _keep_own_anchors(model, source)
+    _name_random_rows(model, source)
+
+
+def _keep_own_anchors(model: Any, source: nn.Module) -> None:
+    """Weights bring their anchors along only where both YAMLs write the same: these may have been fitted since."""
     head = model.model[-1]
     written = (getattr(model, "yaml", None) or {}).get("anchors")
-    if hasattr(head, "anchors_px") and written != (getattr(_module(weights), "yaml", None) or {}).get("anchors"):
+    if hasattr(head, "anchors_px") and written != (getattr(source, "yaml", None) or {}).get("anchors"):
         head.anchors_px.copy_(anchor_table(written, head.nl))
 
 
-def name_random_rows(model: nn.Module, weights: Any) -> None:
-    """After `model.load(weights)`: say which rows of ours found no weights that fit."""
-    given = {key: value.shape for key, value in _module(weights).state_dict().items()}
+def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
+    """Say which rows of ours found no weights that fit."""
+    given = {key: value.shape for key, value in source.state_dict().items()}
     ours = tuple(spec.module for spec in operators())
     random = [
         name.removeprefix("model.")

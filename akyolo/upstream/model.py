@@ -15,15 +15,14 @@ from akyolo.upstream.checkpoint import (
     check_classes,
     check_loadable,
     check_resumable,
-    keep_own_anchors,
-    name_random_rows,
+    finish_loading,
 )
 from akyolo.upstream.distributed import is_only_process
 from akyolo.upstream.embedded import RECIPE, embedded_data, is_embedded, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optional import check_augment, check_opset, check_packages
+from akyolo.upstream.optional import check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
-from akyolo.upstream.settings import check_hyperparameters, check_used_by, has_anchors
+from akyolo.upstream.settings import check_augment, check_hyperparameters, check_used_by, has_anchors
 from akyolo.upstream.tuning import ANCHOR_SPACE, tuning_here
 
 # what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
@@ -48,6 +47,11 @@ def _built(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:
             where=str(model_yaml.get("source_file") or model_yaml.get("yaml_file")),
             remedy="check the channels, the arguments and the 'from' of its rows",
         ) from error
+
+
+def _written(arguments: dict[str, Any]) -> dict[str, Any]:
+    """All that the user wrote, in a `cfg=` file too."""
+    return {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
 
 
 class YOLO(UpstreamYOLO):
@@ -93,8 +97,7 @@ class YOLO(UpstreamYOLO):
         if isinstance(weights, str | Path):
             check_loadable(weights)
         super().load(weights)
-        keep_own_anchors(self.model, weights)
-        name_random_rows(self.model, weights)
+        finish_loading(self.model, weights)
         return self
 
     def train(self, **arguments: Any) -> Any:
@@ -105,7 +108,7 @@ class YOLO(UpstreamYOLO):
             ConfigError: a recipe, or an argument of ours, that cannot be used.
         """
         self._check_is_pytorch_model()
-        written = {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
+        written = _written(arguments)
         for key in WEIGHT_ARGUMENTS:
             if isinstance(written.get(key), str | Path):
                 check_loadable(written[key])
@@ -126,7 +129,7 @@ class YOLO(UpstreamYOLO):
         """
         arguments = self._in_runs(self._with_data(arguments))
         check_augment(self.model, arguments.get("augment"))
-        written = {**self.overrides, **(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
+        written = {**self.overrides, **_written(arguments)}
         if not written.get("single_cls"):
             check_classes(self.model, self.model_name, written.get("data"))
         return super().val(**arguments)

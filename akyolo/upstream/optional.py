@@ -1,15 +1,12 @@
 """Optional packages: looked for before upstream would install them by itself."""
 
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 from torch import nn
 from ultralytics.utils import checks
 
 from akyolo.errors import ConfigError
 from akyolo.registry import operators
-from akyolo.upstream.settings import has_anchors
 
 # what an export format or a mode imports: module names
 NEEDED = {
@@ -65,14 +62,3 @@ def check_opset(model: nn.Module, target: str, opset: int | None) -> None:
     samples = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
     if samples and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
         raise ConfigError(f"opset={opset} is too old for {samples}", remedy=f"use opset={LOWEST_OPSET} or newer")
-
-
-def check_augment(model: Any, augment: Any) -> None:
-    """Upstream augments at test time for its own detection head alone, and goes on without for others.
-
-    Raises:
-        ConfigError: it is asked for a head of ours.
-    """
-    if augment and not isinstance(model, str | Path) and has_anchors(model):
-        head = type(model.model[-1]).__name__
-        raise ConfigError(f"'augment=True' is not available for {head}: Ultralytics augments for its own head only")

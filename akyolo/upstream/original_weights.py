@@ -76,7 +76,7 @@ def import_weights(file: Path, name: str | None = None) -> Imported:
     own = model.state_dict()
     _check_fit(given, own, file, name)
     model.load_state_dict(given)
-    renamed = sum(_renamed(key, row) != key for key in original)
+    renamed = sum(key not in original for key in given)
     return Imported(model, name, classes, len(given), renamed)
 
 

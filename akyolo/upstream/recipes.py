@@ -17,7 +17,8 @@ from akyolo.errors import ConfigError, did_you_mean, first_line
 from akyolo.packaged import packaged
 from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS
 from akyolo.upstream.optimizer import offset_parameters
-from akyolo.upstream.settings import OF_ANCHOR_HEADS, check_batch, check_training_values, has_anchors
+from akyolo.upstream.settings import OF_ANCHOR_HEADS, has_anchors
+from akyolo.upstream.values import check_batch, check_training_values
 
 # which model, which weights, which data, where to: a recipe is none of these
 NOT_OF_A_RECIPE = {

@@ -1,14 +1,15 @@
 """Our training arguments beside upstream's: valid in commands, files, checkpoints and workers."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
 from ultralytics.utils.torch_utils import unwrap_model
 
-from akyolo.errors import ConfigError, did_you_mean
+from akyolo.errors import ConfigError
 
 # what our trainers act on, and upstream's would ignore
 OF_TRAINERS: dict[str, Any] = {
@@ -30,7 +31,6 @@ OF_ANCHOR_HEADS: dict[str, Any] = {
 # what upstream's other losses read, an anchor head's does not
 NOT_OF_ANCHOR_HEADS: dict[str, Any] = {"cls_pw": DEFAULT_CFG.cls_pw, "dfl": DEFAULT_CFG.dfl, "distill_model": None}
 REMEDIES = {"cls_pw": "cls_pos_weight weighs positives, as YOLOv5's cls_pw did"}
-OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
 
 
@@ -46,41 +46,6 @@ def install() -> None:
     ):
         if guard not in default_callbacks[event]:
             default_callbacks[event].append(guard)
-
-
-def check_training_values(arguments: Mapping[str, Any]) -> None:
-    """Refuse values that upstream would stumble over late, or read as something else.
-
-    Raises:
-        ConfigError: a value; the message names it and what would be right.
-    """
-    check_hyperparameters(arguments)
-    check_choice(arguments, "optimizer", OPTIMIZERS)
-    sizes = arguments.get("imgsz", 640)
-    sizes = sizes if isinstance(sizes, list | tuple) else [sizes]
-    if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
-        raise ConfigError(f"'imgsz={arguments['imgsz']}' must be a positive whole number of pixels, or [height, width]")
-
-
-def check_choice(arguments: Mapping[str, Any], key: str, choices: Iterable[str]) -> None:
-    """Refuse a value that is none of the choices, in capitals or not.
-
-    Raises:
-        ConfigError: it names the closest.
-    """
-    value = arguments.get(key)
-    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
-        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
-
-
-def check_batch(value: Any, may_be_found: bool) -> None:
-    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds.
-
-    Raises:
-        ConfigError: any other.
-    """
-    if not value > 0 and not (may_be_found and value == -1):
-        raise ConfigError(f"'batch={value}' must be at least 1")
 
 
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
@@ -130,6 +95,17 @@ def check_used_by(model: Any, arguments: Mapping[str, Any]) -> None:
         if (value := arguments.get(key, default)) != default:
             why, remedy = ("has anchors", REMEDIES.get(key)) if anchored else ("has no anchors", None)
             raise ConfigError(f"'{key}={value}' has no effect: {head} {why}", remedy=remedy)
+
+
+def check_augment(model: Any, augment: Any) -> None:
+    """Upstream augments at test time for its own detection head alone, and goes on without for others.
+
+    Raises:
+        ConfigError: it is asked for a head of ours.
+    """
+    if augment and not isinstance(model, str | Path) and has_anchors(model):
+        head = type(model.model[-1]).__name__
+        raise ConfigError(f"'augment=True' is not available for {head}: Ultralytics augments for its own head only")
 
 
 def refuse_under_stock_trainer(trainer: Any) -> None:

@@ -10,7 +10,7 @@ from ultralytics.utils import DEFAULT_CFG, LOGGER
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.upstream.autoanchor import FittedAnchors
-from akyolo.upstream.checkpoint import keep_own_anchors, name_random_rows
+from akyolo.upstream.checkpoint import finish_loading
 from akyolo.upstream.distributed import InProcesses
 from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
@@ -33,8 +33,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         """Build from a name as users write it; say which rows the weights did not reach."""
         model = super().get_model(read_model_yaml(cfg) if isinstance(cfg, str) else cfg, weights, verbose)
         if weights is not None:
-            keep_own_anchors(model, weights)
-            name_random_rows(model, weights)
+            finish_loading(model, weights)
         return model
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:
