@@ -31,7 +31,7 @@ class FourGather(AKConv):
     def __init__(self, c1: int, c2: int, num_param: int, stride: int = 1, **others: Any) -> None:
         super().__init__(c1, c2, num_param, stride, padding_mode="official", **others)
 
-    def forward_column(self, x: Tensor) -> Tensor:
+    def raw(self, x: Tensor) -> Tensor:
         """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
         offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
         p = positions(offset, self.shape, self.stride)
@@ -93,7 +93,7 @@ def _pixels(x: Tensor, q: Tensor) -> Tensor:
 class DeformColumn(AKConv):
     """AKConv with zeros beyond the border, by a deformable (N, 1) kernel whose offsets lead to the same positions."""
 
-    def forward_column(self, x: Tensor) -> Tensor:
+    def raw(self, x: Tensor) -> Tensor:
         """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
         from torchvision.ops import deform_conv2d
 

@@ -17,7 +17,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.errors import RowError, did_you_mean
+from akyolo.ops.arguments import check_choice, check_flag, check_whole
+from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import register
 from akyolo.sampling import (
     PADDING_MODES,
@@ -31,7 +32,6 @@ from akyolo.sampling import (
     sample,
     sampling_format,
 )
-from akyolo.upstream_blocks import Conv
 
 RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn."}
 
@@ -64,21 +64,9 @@ def akconv(
     return converted(column(rearrange(taps, "b c n h w -> b n c h w")), memory_format(x))
 
 
-def _check(stride: Any, offset: Any, padding_mode: Any, act: Any) -> None:
-    """Refuse what no kernel can have, before anything is built."""
-    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-        raise RowError(f"stride={stride!r} must be a whole number of at least 1")
-    if not isinstance(offset, bool):
-        raise RowError(f"offset={offset!r} must be true or false")
-    if padding_mode not in PADDING_MODES:
-        raise RowError(f"unknown padding_mode {padding_mode!r}", remedy=did_you_mean(str(padding_mode), PADDING_MODES))
-    if not isinstance(act, bool | nn.Module):
-        raise RowError(f"act={act!r} must be true or false")
-
-
 @register("LDConv")
 @register()
-class AKConv(Conv):
+class AKConv(OperatorConv):
     """Kernel of N taps at any initial shape, moved by learned offsets; parameters grow linearly in N.
 
     Parameters: c1*c2*N + 2*c2 (BN) + (9*c1 + 1)*2N (offsets).
@@ -109,27 +97,20 @@ class AKConv(Conv):
         act: bool | nn.Module = True,
     ) -> None:
         taps = initial_shape(num_param, shape)
-        _check(stride, offset, padding_mode, act)
-        super().__init__(c1, c2, act=act)
-        self.conv = ColumnConv(c1, c2, num_param)
+        check_whole(stride=stride)
+        check_flag(offset=offset)
+        check_choice(PADDING_MODES, padding_mode=padding_mode)
+        super().__init__(c1, c2, ColumnConv(c1, c2, num_param), act)
         self.shape = taps
         self.stride, self.padding_mode = stride, padding_mode
         self.offset_conv = OffsetConv(c1, 2 * num_param, stride) if offset else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride)), in the memory format of x."""
-        return self.act(self.bn(self.forward_column(x)))
-
-    def forward_fuse(self, x: Tensor) -> Tensor:
-        """The same after upstream's `fuse()` has folded the BN into the column convolution."""
-        return self.act(self.forward_column(x))
-
-    def forward_column(self, x: Tensor) -> Tensor:
+    def raw(self, x: Tensor) -> Tensor:
         """The column convolution alone, before BN and activation."""
         seen = sampling_format(x)  # one conversion for both the offsets and the samples
         offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
-        raw = akconv(seen, offset, self.conv, self.shape, self.stride, self.padding_mode)
-        return converted(raw, memory_format(x))
+        mixed = akconv(seen, offset, self.conv, self.shape, self.stride, self.padding_mode)
+        return converted(mixed, memory_format(x))
 
     def _still(self, x: Tensor) -> Tensor:
         h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])
@@ -140,15 +121,12 @@ class AKConv(Conv):
         return iter(()) if self.offset_conv is None else self.offset_conv.parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Also read what the released AKConv and LDConv wrote; no normalisation without the convolution it is of."""
+        """Also read what the released AKConv and LDConv wrote."""
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key.removeprefix(prefix)
             for released, ours in RELEASED_NAMES.items():
                 if name.startswith(released):
                     state_dict[prefix + ours + name.removeprefix(released)] = state_dict.pop(key)
-        if f"{prefix}conv.weight" not in state_dict:  # a plain Conv stood in this row: its BN would fit by name
-            for key in [key for key in state_dict if key.startswith(f"{prefix}bn.")]:
-                del state_dict[key]
         self._check_released_shape(state_dict.pop(prefix + "p_n", None), error_msgs=args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
 

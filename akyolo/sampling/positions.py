@@ -28,6 +28,17 @@ def algorithm1(num_param: int) -> tuple[Point, ...]:
     return tuple((float(n // base), float(n % base)) for n in range(num_param))
 
 
+def regular_grid(kernel_size: int, dilation: int = 1, padding: int | None = None) -> tuple[Point, ...]:
+    """The k x k taps (y, x) of a plain convolution, row by row, relative to the output position times the stride.
+
+    `padding` is how far the first tap stands above and left of that; by default dilation*(k - 1) // 2, which centres
+    the kernel (an even one has its extra tap below and right).
+    """
+    before = dilation * (kernel_size - 1) // 2 if padding is None else padding
+    taps = [float(dilation * u - before) for u in range(kernel_size)]
+    return tuple((y, x) for y in taps for x in taps)
+
+
 def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ...]:
     """The initial taps of a kernel, one (y, x) per tap, relative to the output position times the stride.
 

@@ -3,12 +3,17 @@
 import copy
 import io
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
+from akyolo.rows import SwapRule, swap
+from akyolo.upstream.model import build_detector
+from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream_blocks import Conv
 
 
@@ -23,11 +28,46 @@ def shake(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
+def yolov8n_with(operator: str, args: tuple[Any, ...] = (), **keywords: Any) -> nn.Module:
+    """YOLOv8n of two classes with the operator in the place of its six downsampling convolutions after the stem."""
+    cfg, _ = swap(read_model_yaml("yolov8n.yaml"), SwapRule(operator, args, "downsample", keywords))
+    torch.manual_seed(0)
+    model = build_detector({**cfg, "nc": 2})
+    model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5, cls_pw=0.0, epochs=1)
+    return model
+
+
+def learn_by_heart(model: nn.Module, steps: int = 50) -> list[float]:
+    """The loss of each step on the same 8 images, each with one bright square of either class."""
+    generator = torch.Generator().manual_seed(8)
+    images = torch.rand(8, 3, 64, 64, generator=generator) * 0.3
+    boxes = []
+    for number, image in enumerate(images):
+        y, x = torch.randint(0, 36, (2,), generator=generator).tolist()
+        image[:, y : y + 28, x : x + 28] = torch.tensor([1.0, number % 2, 0.0])[:, None, None]
+        boxes.append([(x + 14) / 64, (y + 14) / 64, 28 / 64, 28 / 64])
+    classes = (torch.arange(8) % 2).float()[:, None]
+    batch = {"img": images, "cls": classes, "bboxes": torch.tensor(boxes), "batch_idx": torch.arange(8.0)}
+    optimizer = torch.optim.AdamW(model.train().parameters(), lr=2e-3)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = model(batch)[0].sum()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
 class OperatorContract:
-    """Set `operator` and `cases` (keyword arguments beyond c1, c2); `stride` in a case divides the map."""
+    """Set `operator`, `cases` (keyword arguments beyond c1, c2; `stride` divides the map) and `in_yolov8n`.
+
+    `in_yolov8n` are the arguments, as `akyolo swap` takes them, with which it replaces what downsamples in YOLOv8n.
+    """
 
     operator: type[nn.Module]
     cases: list[dict[str, Any]]
+    in_yolov8n: dict[str, Any]
 
     def make(self, case: dict[str, Any], c1: int = 3, c2: int = 7) -> nn.Module:
         torch.manual_seed(0)
@@ -121,6 +161,51 @@ class OperatorContract:
             traced = torch.jit.trace(op, torch.randn(2, 3, 9, 14))
             for x in (torch.randn(2, 3, 9, 14), torch.randn(1, 3, 12, 8)):
                 assert torch.allclose(traced(x), op(x), atol=1e-4)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+    def test_onnx_runs_in_a_real_runtime_at_another_size(self, case, dtype, tmp_path):
+        """As upstream exports: by tracing, opset 18, and for `half=True` with the model itself in half precision."""
+        op = self.smooth(self.operator(16, 8, **case).eval()).to(dtype)
+        axes = {"x": {0: "batch", 2: "height", 3: "width"}, "y": {0: "batch", 2: "height", 3: "width"}}
+        x = torch.randn(1, 16, 9, 14, dtype=dtype)
+        torch.onnx.export(
+            op, x, tmp_path / "op.onnx", input_names=["x"], output_names=["y"], dynamic_axes=axes, dynamo=False,
+            opset_version=18,
+        )  # fmt: skip
+        session = onnxruntime.InferenceSession(tmp_path / "op.onnx", providers=["CPUExecutionProvider"])
+        for size in ((9, 14), (12, 8)):
+            x = torch.randn(2, 16, *size, generator=torch.Generator().manual_seed(6)).to(dtype)
+            expected = op(x).detach().float()
+            found = torch.from_numpy(session.run(None, {"x": x.numpy()})[0]).float()
+            tolerance = 1e-4 if dtype == torch.float32 else 2e-2
+            assert found.shape == expected.shape
+            assert torch.allclose(found, expected, atol=tolerance * max(1.0, float(expected.abs().max())))
+
+    def test_it_learns_8_images_by_heart_inside_yolov8n(self):
+        """And every parameter of the operator takes part."""
+        model = yolov8n_with(self.operator.__name__, **self.in_yolov8n)
+        ours = {name: m for name, m in model.named_modules() if isinstance(m, self.operator)}
+        assert len(ours) == 6
+        before = copy.deepcopy(ours)
+        losses = learn_by_heart(model)
+        assert losses[-1] < 0.45 * losses[0], losses[:: len(losses) // 10]
+        for key, _ in next(iter(ours.values())).named_parameters():
+            changed = [
+                not torch.equal(m.get_parameter(key), before[name].get_parameter(key)) for name, m in ours.items()
+            ]
+            assert any(changed), key
+
+    def test_a_model_of_it_fuses_and_keeps_its_outputs(self):
+        model = shake(yolov8n_with(self.operator.__name__, **self.in_yolov8n)).eval()
+        body, x = model.model[:8], torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(7))
+        with torch.no_grad():
+            for module in body.modules():  # magnitudes that eight layers keep
+                if isinstance(module, nn.BatchNorm2d):
+                    module.reset_parameters()
+            expected = body(x)
+            fused = copy.deepcopy(model).fuse(verbose=False).model[:8]
+            assert not [name for name, module in fused.named_modules() if isinstance(module, nn.BatchNorm2d)]
+            assert torch.allclose(fused(x), expected, atol=1e-4 * float(expected.abs().max()))
 
     def test_a_non_finite_input_reaches_the_output(self, case):
         x = torch.randn(1, 3, 9, 14)

@@ -23,6 +23,7 @@ class TestContract(OperatorContract):
         {"num_param": 2, "shape": [[0, 0.5], [-1, 2]], "padding_mode": "official", "stride": 3},
         {"num_param": 4, "offset": False, "act": False},
     ]
+    in_yolov8n = {"args": (5,)}
 
 
 def still(op: AKConv) -> AKConv:
@@ -44,7 +45,7 @@ def test_a_full_square_without_offsets_is_the_plain_convolution(k, stride, learn
     # the origin of Algorithm 1 is the upper left tap
     expected = F.conv2d(F.pad(x, (0, k - 1, 0, k - 1)), kernel, stride=stride)
     h, w = -(-11 // stride), -(-14 // stride)
-    assert torch.allclose(op.forward_column(x), expected[..., :h, :w], atol=1e-12)
+    assert torch.allclose(op.raw(x), expected[..., :h, :w], atol=1e-12)
 
 
 def column_convolution(taps, weight):
@@ -93,7 +94,7 @@ def test_shift_equivariance_inside(stride):
 def test_a_non_finite_offset_shows_in_the_output():
     op = shake(AKConv(3, 4, 5))
     op.offset_conv.bias.data[7] = float("inf")
-    assert op.forward_column(torch.randn(1, 3, 8, 9)).isnan().all()
+    assert op.raw(torch.randn(1, 3, 8, 9)).isnan().all()
 
 
 def test_fuse_folds_the_bn():

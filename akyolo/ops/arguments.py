@@ -1,0 +1,39 @@
+"""Refuse arguments that no kernel can have, before anything is built."""
+
+from collections.abc import Collection
+from typing import Any
+
+from akyolo.errors import RowError, did_you_mean
+
+
+def check_whole(**values: Any) -> None:
+    """Each must be a whole number of at least 1.
+
+    Raises:
+        RowError: one is not; it is named.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise RowError(f"{name}={value!r} must be a whole number of at least 1")
+
+
+def check_flag(**values: Any) -> None:
+    """Each must be true or false.
+
+    Raises:
+        RowError: one is not; it is named.
+    """
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise RowError(f"{name}={value!r} must be true or false")
+
+
+def check_choice(known: Collection[str], **values: Any) -> None:
+    """Each must be one of the known words.
+
+    Raises:
+        RowError: one is not; the message names the closest.
+    """
+    for name, value in values.items():
+        if value not in known:
+            raise RowError(f"unknown {name} {value!r}", remedy=did_you_mean(str(value), known))
