@@ -69,7 +69,7 @@ def akconv(
 class AKConv(OperatorConv):
     """Kernel of N taps at any initial shape, moved by learned offsets; parameters grow linearly in N.
 
-    Parameters: c1*c2*N + 2*c2 (BN) + (9*c1 + 1)*2N (offsets).
+    Parameters: c1*c2*num_param + 2*c2 + (9*c1 + 1)*2*num_param: the mixing weights, BN, the offsets' convolution.
 
     Args:
         c1: input channels.

@@ -1,8 +1,11 @@
 """What every operator must hold. A test file subclasses `OperatorContract` and says which module, which arguments."""
 
 import copy
+import inspect
 import io
+import math
 import pickle
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -206,6 +209,16 @@ class OperatorContract:
             fused = copy.deepcopy(model).fuse(verbose=False).model[:8]
             assert not [name for name, module in fused.named_modules() if isinstance(module, nn.BatchNorm2d)]
             assert torch.allclose(fused(x), expected, atol=1e-4 * float(expected.abs().max()))
+
+    @pytest.mark.parametrize(("c1", "c2"), [(3, 7), (8, 12), (6, 6)])
+    def test_the_docstring_counts_the_parameters(self, c1, c2):
+        """`Parameters: FORMULA: words.`, in the names of the constructor's arguments."""
+        formula = re.search(r"Parameters: ([^:]+):", inspect.getdoc(self.operator))[1]
+        keywords = {key: value for key, value in self.in_yolov8n.items() if key != "args"}
+        bound = inspect.signature(self.operator).bind(c1, c2, *self.in_yolov8n.get("args", ()), **keywords)
+        bound.apply_defaults()
+        expected = eval(formula, {"gcd": math.gcd}, bound.arguments)
+        assert sum(p.numel() for p in self.operator(*bound.args, **bound.kwargs).parameters()) == expected
 
     def test_a_non_finite_input_reaches_the_output(self, case):
         x = torch.randn(1, 3, 9, 14)
