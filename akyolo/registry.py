@@ -41,6 +41,12 @@ class OperatorSpec:
 _operators: dict[str, OperatorSpec] = {}
 
 
+def loadable(module: Module) -> Module:
+    """A layer that stands inside of operators: a weights-only load may build it."""
+    torch.serialization.add_safe_globals([module])
+    return module
+
+
 def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[Module], Module]:
     """Make a module usable in a model YAML, under its class name unless `name` is given.
 
@@ -54,8 +60,7 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
         if known and known.module is not module:
             raise ValueError(f"operator {key!r} is already registered by {known.module.__module__}")
         _operators[key] = OperatorSpec(key, module, stands_in)
-        torch.serialization.add_safe_globals([module])  # a weights-only load may build it
-        return module
+        return loadable(module)
 
     return add
 

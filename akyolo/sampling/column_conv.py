@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from akyolo.registry import loadable
+
 
 def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The column convolution, (N, 1) over taps stacked along rows, as its equal: a 1x1 over all N*C values.
@@ -22,6 +24,7 @@ def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv2d(stacked, rearrange(weight, f"o c n 1 -> o {values} 1 1"), bias)
 
 
+@loadable
 class ColumnConv(nn.Conv2d):
     """`mix` with its weight, (c2, c1, N, 1) without bias: profilers and `fuse()` know it as the convolution it is.
 

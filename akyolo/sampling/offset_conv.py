@@ -2,7 +2,10 @@
 
 from torch import nn
 
+from akyolo.registry import loadable
 
+
+@loadable
 class OffsetConv(nn.Conv2d):
     """A convolution with bias whose weight starts, and restarts, at zero: at first all positions move alike.
 

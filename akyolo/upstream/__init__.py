@@ -5,7 +5,7 @@ Foreign things we touch, each once, each delegating to the original:
   ultralytics.nn.tasks.DetectionModel.init_criterion
                                             seam.py        asks the head for its loss first
   ultralytics.utils.DEFAULT_CFG(_DICT)      settings.py    our hyper-parameters
-  torch.serialization.add_safe_globals      seam.py        our layers, for weights-only loading (operators: registry.py)
+  torch.serialization.add_safe_globals      registry.py    our classes, for weights-only loading
   ultralytics.utils.callbacks.base.default_callbacks
                                             settings.py    two guards: against trainers that ignore our arguments,
                                                            and a word where they ignore the recipe of a model

@@ -6,20 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER
 
 from akyolo.rows import Call, fill, lower
-from akyolo.sampling import ColumnConv, OffsetConv
 
 ParseModel = Callable[..., tuple[nn.Sequential, list[int]]]
 
 
 def install() -> None:
-    """Make upstream build our rows and load our classes; doing it twice changes nothing."""
-    torch.serialization.add_safe_globals([ColumnConv, OffsetConv])
+    """Make upstream build our rows; doing it twice changes nothing."""
     if not getattr(tasks.parse_model, "understands_akyolo", False):
         tasks.parse_model = _understanding(tasks.parse_model)
     if not getattr(tasks.DetectionModel.init_criterion, "understands_akyolo", False):
