@@ -1,5 +1,6 @@
 """Refuse arguments that no kernel can have, before anything is built."""
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -15,6 +16,17 @@ def check_whole(**values: Any) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise RowError(f"{name}={value!r} must be a whole number of at least 1")
+
+
+def check_positive(**values: Any) -> None:
+    """Each must be a finite number above 0.
+
+    Raises:
+        RowError: one is not; it is named.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise RowError(f"{name}={value!r} must be a number above 0")
 
 
 def check_flag(**values: Any) -> None:

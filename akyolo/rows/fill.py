@@ -39,7 +39,19 @@ def fill(layers: nn.Sequential, plan: Plan) -> dict[int, Call]:
         number = sum(p.numel() for p in module.parameters())
         vars(module).update(i=stand_in.i, f=stand_in.f, type=kind, np=number)
         layers[row.index] = module
+    _give_turns(layers)
     return called
+
+
+def _give_turns(layers: nn.Sequential) -> None:
+    """Number, from 0 and in order, the modules that take turns over the layers of a model.
+
+    A module that may has a method `take_turn(number)`, which says whether this one took that turn.
+    """
+    number = 0
+    takers: list[Any] = [module for module in layers.modules() if hasattr(module, "take_turn")]
+    for module in takers:
+        number += module.take_turn(number)
 
 
 def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import anchor_families  # noqa: F401  adds its families
+import dsconv_family  # noqa: F401
 import numpy as np
 from families import FAMILIES
 

@@ -192,11 +192,13 @@ class OperatorContract:
         before = copy.deepcopy(ours)
         losses = learn_by_heart(model)
         assert losses[-1] < 0.25 * losses[0], losses[:: len(losses) // 10]
-        for key, _ in next(iter(ours.values())).named_parameters():
-            changed = [
-                not torch.equal(m.get_parameter(key), before[name].get_parameter(key)) for name, m in ours.items()
-            ]
-            assert any(changed), key
+        parameters = [(key, name) for name, m in ours.items() for key, _ in m.named_parameters()]
+        changed = {
+            key
+            for key, name in parameters
+            if not torch.equal(ours[name].get_parameter(key), before[name].get_parameter(key))
+        }
+        assert changed == {key for key, _ in parameters}
 
     def test_a_model_of_it_fuses_and_keeps_its_outputs(self):
         model = shake(yolov8n_with(self.operator.__name__, **self.in_yolov8n)).eval()
