@@ -51,12 +51,15 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
 
 
 def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
-    """Move what any module's `undecayed_parameters()` yields to upstream's group without decay, that of BN weights."""
+    """Move what any module's `undecayed_parameters()` yields to upstream's group without decay, that of BN weights.
+
+    With MuSGD there are two such groups, the first with three times the rate: each parameter keeps its rate.
+    """
     sources: list[Any] = [module for module in model.modules() if hasattr(module, "undecayed_parameters")]
-    exempt = {id(parameter): parameter for module in sources for parameter in module.undecayed_parameters()}
-    if not exempt:
-        return
+    exempt = {id(parameter) for module in sources for parameter in module.undecayed_parameters()}
+    without_decay = [group for group in optimizer.param_groups if group.get("param_group") == "bn"]
     for group in optimizer.param_groups:
-        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in exempt]
-    without_decay = next(group for group in optimizer.param_groups if group.get("param_group") == "bn")
-    without_decay["params"] += exempt.values()
+        moved = [parameter for parameter in group["params"] if id(parameter) in exempt]
+        if moved:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in exempt]
+            next(other for other in without_decay if other["lr"] == group["lr"])["params"] += moved
