@@ -7,11 +7,11 @@ Segmentation", ICCV 2023, arXiv 2307.08388.
     along x:  p[n] = (i*s + scope * sum of d[m] for the taps m from beside c out to n, j*s + n - c)
     along y:  the same with rows and columns exchanged, and the other K channels of d
 
-Deviations of the released code: followed is its later version. The earlier one samples the first image for the whole
-batch and does not move the end taps; the later one has no stride, no even K (its sums run past the last tap), and
-kernels for both axes of which it uses one. Here positions step by the stride, an even kernel has its extra tap before
-the centre, one pixel apart as all, and there is a kernel for each axis in use. Output channels that have no c2 // 4
-groups of equal size take the largest smaller number of groups.
+Deviations of the released code: this follows its later version; the earlier one samples the first image for the whole
+batch and never moves the end taps. The later one has no stride, cannot have an even K (its sums run past the last
+tap), and holds kernels for both axes though it uses one. Here positions step by the stride; taps are always one pixel
+apart, and an even K has its extra tap before the centre; only kernels in use are there; and where c2 // 4 groups do
+not divide c2, the output's GN has the next smaller number of groups that does.
 """
 
 import functools
@@ -31,7 +31,7 @@ CHANNELS_PER_GROUP = 4
 
 
 def snake_positions(offset: Tensor, axis: str, stride: int = 1, extend_scope: float = 1.0) -> Tensor:
-    """Where the taps of a snake stand: straight along one axis, a running sum across it (arXiv 2307.08388, 3.1).
+    """Where a snake's taps stand: straight along one axis, a running sum across it (arXiv 2307.08388, section 3.1).
 
     Args:
         offset: (B, 2K, h, w), K rows (y) then K columns (x), in pixels; the half along the axis, and the centre tap
@@ -94,7 +94,7 @@ def dsconv(
 
 @register()
 class DSConv(nn.Module):
-    """A kernel that lies along x or y like a snake, for thin and winding things; offsets of a tap add up outward.
+    """A kernel that lies along x or y like a snake, for thin and winding things: offsets add up from tap to tap.
 
     Parameters: (c1*kernel_size + 1)*c2*(1 + (axis == "both")) + 2*c2 + (9*c1 + 3)*2*kernel_size: the snakes with bias,
         their GN, the offsets' convolution with its GN (for both axes, whichever is used).

@@ -50,9 +50,13 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
     return seen * _official_weight(yx, x) if padding_mode == "official" else seen
 
 
+def captures_a_graph() -> bool:
+    """Whether this call is being traced, exported or compiled: no custom autograd function may be reached."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+
+
 def _by_grid(x: Tensor) -> bool:
-    captures_a_graph = torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
-    return captures_a_graph or x.device.type != "cpu"
+    return captures_a_graph() or x.device.type != "cpu"
 
 
 class _Bags(torch.autograd.Function):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -37,6 +38,15 @@ def regular_grid(kernel_size: int, dilation: int = 1, padding: int | None = None
     before = dilation * (kernel_size - 1) // 2 if padding is None else padding
     taps = [float(dilation * u - before) for u in range(kernel_size)]
     return tuple((y, x) for y in taps for x in taps)
+
+
+def pad_if_even(x: Tensor, kernel_size: int) -> Tensor:
+    """Give an even kernel the row and column of zeros that its extra tap needs.
+
+    A convolution or pooling of padding (k - 1)//2 then stands on x (B, C, H, W) as `regular_grid` does, and its output
+    is (ceil(H/stride), ceil(W/stride)) for any kernel_size.
+    """
+    return x if kernel_size % 2 else F.pad(x, (0, 1, 0, 1))
 
 
 def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ...]:

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
 from akyolo.errors import RowError
-from akyolo.sampling import initial_shape, kernel_positions
+from akyolo.sampling import initial_shape, kernel_positions, pad_if_even, regular_grid, sample
 
 
 @given(st.integers(1, 200))
@@ -64,3 +65,13 @@ def test_half_precision_offsets_give_float32_positions():
     positions = kernel_positions(torch.zeros(1, 2, 1, 400, dtype=torch.bfloat16), ((0.0, 0.0),), 1)
     assert positions.dtype == torch.float32
     assert positions[0, 0, 0, :, 1].tolist() == list(range(400))  # bfloat16 holds no 257
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_a_padded_even_kernel_stands_on_the_regular_grid(k, stride):
+    x = torch.randn(2, 3, 7, 10, dtype=torch.float64)
+    h, w = -(-7 // stride), -(-10 // stride)
+    at = kernel_positions(torch.zeros(2, 2 * k * k, h, w, dtype=torch.float64), regular_grid(k), stride)
+    seen = F.unfold(pad_if_even(x, k), k, padding=(k - 1) // 2, stride=stride)
+    assert torch.equal(seen.view(2, 3, k * k, h, w), sample(x, at))

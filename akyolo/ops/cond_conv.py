@@ -1,0 +1,135 @@
+"""CondConv: every image is convolved with a kernel of its own, mixed from experts.
+
+Paper: B. Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient Inference", NeurIPS 2019, arXiv
+1904.04971 (first called soft conditional computation).
+
+    y[b] = SiLU(BN((sum over e of r[b, e] W[e]) * x[b])),    r[b] = sigmoid(R (mean over the pixels of x[b]) + t)
+
+with experts W[e], each of the size of a plain kernel, a learned matrix R and a learned bias t. The equation printed in
+the paper has no t.
+
+Deviations of the released code: none is known; nothing is ported from it. An even kernel has its extra tap below and
+right.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from akyolo.errors import RowError
+from akyolo.ops.arguments import check_whole
+from akyolo.ops.operator_conv import OperatorConv
+from akyolo.registry import loadable, register
+from akyolo.sampling import captures_a_graph, converted, memory_format, pad_if_even
+
+
+def cond_conv(
+    x: Tensor, routing: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: int = 1
+) -> Tensor:
+    """Convolve each image with its own mixture of experts (arXiv 1904.04971, section 3, eq. 1).
+
+    Args:
+        x: (B, C, H, W), floating point.
+        routing: (B, E), the weight of each expert for each image.
+        weight: (O, E*C/groups, k, k): the experts W[e], each (O, C/groups, k, k), side by side.
+        bias: (O,), not weighted by the routing, or None.
+        stride: pixels of x between neighbouring outputs.
+        groups: of each expert.
+
+    Returns:
+        (B, O, ceil(H/stride), ceil(W/stride)) in the memory format of x.
+    """
+    k = weight.shape[-1]
+    padded = pad_if_even(x, k)
+    # a graph has a fixed number of groups, and a convolution at least one: not the batch
+    convolve = _all_experts if captures_a_graph() or len(x) == 0 else _own_kernels
+    mixed = convolve(padded, routing, weight, bias, stride, (k - 1) // 2, groups)
+    return converted(mixed, memory_format(x))
+
+
+def _own_kernels(
+    x: Tensor, routing: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int
+) -> Tensor:
+    """Mix the kernels, then one convolution with the batch folded into its groups.
+
+    They are mixed in the precision of the layer: a kernel rounded after mixing errs no more than one stored so.
+    """
+    b, experts = routing.shape
+    stacked = rearrange(converted(x, torch.contiguous_format), "b c h w -> 1 (b c) h w")
+    kernels = torch.einsum("be,oem->bom", routing, rearrange(weight, "o (e i) kh kw -> o e (i kh kw)", e=experts))
+    kernels = kernels.reshape(-1, weight.shape[1] // experts, *weight.shape[2:])
+    biases = None if bias is None else bias.repeat(b)
+    y = F.conv2d(stacked, kernels, biases, stride, padding, groups=b * groups)
+    return rearrange(y, "1 (b o) h w -> b o h w", b=b)
+
+
+def _all_experts(
+    x: Tensor, routing: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int
+) -> Tensor:
+    """The same with a copy of the input for each expert, scaled by its routing: E times the work."""
+    grouped = rearrange(x, "b (g i) h w -> b g 1 i h w", g=groups)
+    scaled = grouped * rearrange(routing, "b e -> b 1 e 1 1 1")
+    return F.conv2d(rearrange(scaled, "b g e i h w -> b (g e i) h w"), weight, bias, stride, padding, groups=groups)
+
+
+@loadable
+class ExpertConv(nn.Conv2d):
+    """`cond_conv` with its weight, (c2, experts*c1/groups, k, k), without bias: rows are outputs, as `fuse()` needs.
+
+    A profiler sees one convolution of c1 channels, which is what an image costs; it does not see the mixing.
+    """
+
+    def __init__(self, c1: int, c2: int, kernel_size: int, stride: int, experts: int, groups: int) -> None:
+        self.experts = experts  # before the layer resets its parameters
+        super().__init__(experts * c1, c2, kernel_size, stride, groups=groups, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Each expert as a convolution of its own: by the c1/groups*k*k values that it sees."""
+        super().reset_parameters()
+        with torch.no_grad():
+            self.weight.mul_(self.experts**0.5)
+
+    def forward(self, x: Tensor, routing: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, c1, H, W) and (B, experts) to (B, c2, h, w)."""
+        return cond_conv(x, routing, self.weight, self.bias, self.stride[0], self.groups)
+
+
+@register()
+class CondConv(OperatorConv):
+    """A convolution whose kernel each image mixes from experts: their capacity at about the cost of one kernel.
+
+    Parameters: experts*c1*c2*kernel_size**2//groups + experts*(c1 + 1) + 2*c2: the experts, the routing, BN.
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        kernel_size: height and width of the kernel.
+        stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
+        experts: number of kernels to mix, at least 1.
+        groups: of each expert; divides c1 and c2.
+        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+
+    Raises:
+        RowError: an argument that no kernel can have.
+    """
+
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        kernel_size: int,
+        stride: int = 1,
+        experts: int = 8,
+        groups: int = 1,
+        act: bool | nn.Module = True,
+    ) -> None:
+        check_whole(kernel_size=kernel_size, stride=stride, experts=experts, groups=groups)
+        if c1 % groups or c2 % groups:
+            raise RowError(f"groups={groups} must divide the {c1} input and the {c2} output channels")
+        super().__init__(c1, c2, ExpertConv(c1, c2, kernel_size, stride, experts, groups), act)
+        self.routing = nn.Linear(c1, experts)
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Each image's own convolution alone, before BN and activation."""
+        return self.conv(x, torch.sigmoid(self.routing(x.mean((2, 3)))))

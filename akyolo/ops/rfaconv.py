@@ -1,0 +1,76 @@
+"""RFAConv: a convolution whose taps are weighted by attention, at every position and in every channel.
+
+Paper: X. Zhang et al., "RFAConv: Innovating Spatial Attention and Standard Convolutional Operation", arXiv 2304.03198.
+
+    y = SiLU(BN(sum over c, n of W[c, n] a[c, n] f[c, n]))
+    a[c, n] = softmax over n of (A[c, n] (mean of x[c] over the window)),    f[c, n] = ReLU(BN(F[c, n] * x[c]))
+
+with N = k*k taps, and for each tap of each channel a learned number A[c, n] and a learned k x k kernel F[c, n]. The
+paper lays the taps of all positions out as a map of h*k x w*k pixels and convolves it with stride k: the same sum.
+
+Deviations of the released code: for an even kernel its output is a pixel larger; ours has ceil(H/stride) pixels and its
+extra tap below and right. Zeros beyond the border count in the mean, as there.
+"""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from akyolo.ops.arguments import check_whole
+from akyolo.ops.operator_conv import OperatorConv
+from akyolo.registry import register
+from akyolo.sampling import ColumnConv, converted, memory_format, pad_if_even
+from akyolo.upstream_blocks import Conv
+
+
+def rfaconv(features: Tensor, scores: Tensor, column: Callable[[Tensor], Tensor]) -> Tensor:
+    """Weight the taps of each receptive field by attention and mix them (arXiv 2304.03198, the equation of RFA).
+
+    Args:
+        features: (B, C, N, h, w), floating point: what each tap sees.
+        scores: (B, C, N, h, w): their softmax over the N taps is the attention.
+        column: the column convolution, taps (B, N, C, h, w) to (B, O, h, w): a `ColumnConv`.
+
+    Returns:
+        (B, O, h, w).
+    """
+    weighted = features * scores.softmax(dim=2)
+    return column(rearrange(weighted, "b c n h w -> b n c h w"))
+
+
+@register()
+class RFAConv(OperatorConv):
+    """A convolution that attends to the taps of each receptive field: its kernel differs from position to position.
+
+    Parameters: c1*c2*kernel_size**2 + 2*c2 + c1*kernel_size**2*(kernel_size**2 + 3): mixing weights, BN, features with
+    their BN and attention.
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        kernel_size: height and width of the receptive field, of k*k taps.
+        stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
+        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+
+    Raises:
+        RowError: an argument that no kernel can have.
+    """
+
+    def __init__(self, c1: int, c2: int, kernel_size: int, stride: int = 1, act: bool | nn.Module = True) -> None:
+        check_whole(kernel_size=kernel_size, stride=stride)
+        taps = kernel_size**2
+        super().__init__(c1, c2, ColumnConv(c1, c2, taps), act)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, (kernel_size - 1) // 2
+        self.attention = nn.Conv2d(c1, c1 * taps, 1, groups=c1, bias=False)
+        self.features = Conv(c1, c1 * taps, kernel_size, stride, self.padding, g=c1, act=nn.ReLU())
+
+    def raw(self, x: Tensor) -> Tensor:
+        """The weighted and mixed taps alone, before the last BN and activation."""
+        padded = pad_if_even(x, self.kernel_size)
+        scores = self.attention(F.avg_pool2d(padded, self.kernel_size, self.stride, self.padding))
+        features, scores = (
+            rearrange(of, "b (c n) h w -> b c n h w", c=x.shape[1]) for of in (self.features(padded), scores)
+        )
+        return converted(rfaconv(features, scores, self.conv), memory_format(x))
