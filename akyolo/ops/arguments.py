@@ -29,6 +29,18 @@ def check_positive(**values: Any) -> None:
             raise RowError(f"{name}={value!r} must be a number above 0")
 
 
+def check_divides(*channels: int, **values: int) -> None:
+    """Each must divide all these numbers of channels.
+
+    Raises:
+        RowError: one does not; it is named.
+    """
+    for name, value in values.items():
+        for number in channels:
+            if number % value:
+                raise RowError(f"{name}={value} must divide the {number} channels")
+
+
 def check_flag(**values: Any) -> None:
     """Each must be true or false.
 

@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.errors import RowError
-from akyolo.ops.arguments import check_whole
+from akyolo.ops.arguments import check_divides, check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
 from akyolo.sampling import captures_a_graph, converted, memory_format, pad_if_even
@@ -125,8 +124,7 @@ class CondConv(OperatorConv):
         act: bool | nn.Module = True,
     ) -> None:
         check_whole(kernel_size=kernel_size, stride=stride, experts=experts, groups=groups)
-        if c1 % groups or c2 % groups:
-            raise RowError(f"groups={groups} must divide the {c1} input and the {c2} output channels")
+        check_divides(c1, c2, groups=groups)
         super().__init__(c1, c2, ExpertConv(c1, c2, kernel_size, stride, experts, groups), act)
         self.routing = nn.Linear(c1, experts)
 

@@ -3,7 +3,7 @@
 from akyolo.sampling.bilinear import PADDING_MODES, captures_a_graph, sample, sampling_format
 from akyolo.sampling.column_conv import ColumnConv, mix
 from akyolo.sampling.memory_formats import converted, memory_format
-from akyolo.sampling.offset_conv import OffsetConv
+from akyolo.sampling.offset_conv import OffsetConv, ZeroConv
 from akyolo.sampling.positions import Point, initial_shape, kernel_positions, pad_if_even, regular_grid
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "ColumnConv",
     "OffsetConv",
     "Point",
+    "ZeroConv",
     "captures_a_graph",
     "converted",
     "initial_shape",

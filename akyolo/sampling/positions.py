@@ -40,13 +40,13 @@ def regular_grid(kernel_size: int, dilation: int = 1, padding: int | None = None
     return tuple((y, x) for y in taps for x in taps)
 
 
-def pad_if_even(x: Tensor, kernel_size: int) -> Tensor:
+def pad_if_even(x: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
     """Give an even kernel the row and column of zeros that its extra tap needs.
 
-    A convolution or pooling of padding (k - 1)//2 then stands on x (B, C, H, W) as `regular_grid` does, and its output
-    is (ceil(H/stride), ceil(W/stride)) for any kernel_size.
+    A convolution or pooling of padding dilation*(k - 1)//2 then stands on x (B, C, H, W) as `regular_grid` does, and
+    its output is (ceil(H/stride), ceil(W/stride)) for any kernel_size.
     """
-    return x if kernel_size % 2 else F.pad(x, (0, 1, 0, 1))
+    return F.pad(x, (0, 1, 0, 1)) if dilation * (kernel_size - 1) % 2 else x
 
 
 def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ...]:

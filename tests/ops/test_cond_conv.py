@@ -153,8 +153,8 @@ def test_parameters_are_experts_routing_and_bn(k, experts, groups, wide1, wide2)
         ({"kernel_size": 3, "stride": 1.5}, "stride=1.5"),
         ({"kernel_size": 3, "experts": 0}, "experts=0"),
         ({"kernel_size": 3, "groups": True}, "groups=True"),
-        ({"kernel_size": 3, "groups": 3}, "groups=3 must divide the 6 input and the 4 output channels"),
-        ({"kernel_size": 3, "groups": 4}, "groups=4 must divide the 6 input"),
+        ({"kernel_size": 3, "groups": 3}, "groups=3 must divide the 4 channels"),
+        ({"kernel_size": 3, "groups": 4}, "groups=4 must divide the 6 channels"),
         ({"kernel_size": 3, "act": "SiLU"}, "act='SiLU'"),
     ],
 )

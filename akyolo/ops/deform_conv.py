@@ -1,0 +1,248 @@
+"""DeformConv, ModulatedDeformConv: a k x k convolution whose taps are moved, and in v2 weighed, by learned maps.
+
+Paper: J. Dai et al., "Deformable Convolutional Networks", arXiv 1703.06211 (v1, ICCV 2017); X. Zhu et al., "Deformable
+ConvNets v2: More Deformable, Better Results", arXiv 1811.11168 (v2, CVPR 2019).
+
+    y[b, :, i, j] = SiLU(BN(sum over n of W[n] x(p[n]) m[n](x))),    p[n] = (i*s, j*s) + grid[n] + offset[n](x)
+
+    m[n] = 1 in v1, the sigmoid of a convolution of x in v2. Beyond the border x is zero.
+
+Deviations of the released code: the first release of v1 sees nothing above and left of the first pixel's centre and
+repeats the last pixel below and right; here, as in the release of v2, samples blend with the zeros outside. The release
+of v2 gives offsets and mask one convolution, here they have one each, of the same size. As there, all of them start at
+zero: v1 starts as the plain convolution, v2 as half of it (mask 1/2, and a mask is never above 1). The slower learning
+of the offsets in v2 (0.1 of the rate) is the training argument `offset_lr`.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from akyolo.ops.arguments import check_divides, check_whole
+from akyolo.ops.operator_conv import OperatorConv
+from akyolo.registry import loadable, register
+from akyolo.sampling import (
+    ZeroConv,
+    captures_a_graph,
+    converted,
+    kernel_positions,
+    memory_format,
+    mix,
+    regular_grid,
+    sample,
+    sampling_format,
+)
+
+
+def deform_conv(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    padding: int | None = None,
+    dilation: int = 1,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Deformable convolution (arXiv 1703.06211, eq. 2; with a mask arXiv 1811.11168, eq. 1).
+
+    Our sampler does it on a CPU, where it is several times faster than torchvision's kernel (`akyolo bench ops --op
+    DeformConv`), and wherever a graph is captured. On CUDA torchvision's kernel does it, which was not measured there.
+
+    Args:
+        x: (B, C, H, W), floating point.
+        offset: (B, 2*G*k*k, h, w), in pixels of x; channel 2*(g*k*k + u*k + v) is the row of tap (u, v) for the g-th of
+            G equal parts of the channels, the next channel its column.
+        weight: (O, C/groups, k, k).
+        bias: (O,) or None.
+        stride: pixels of x between neighbouring outputs.
+        padding: how far the first tap stands above and left of the output's position, in pixels; by default
+            dilation*(k - 1) // 2, with h = ceil(H/stride). Below and right h and w say what is needed.
+        dilation: pixels of x between neighbouring taps.
+        mask: (B, G*k*k, h, w), channel g*k*k + u*k + v: factors of what the taps see; None for 1.
+
+    Returns:
+        (B, O, h, w) in the memory format of x. Positions and blending are in at least float32; an offset that is not
+        finite gives NaN.
+    """
+    padding = dilation * (weight.shape[-1] - 1) // 2 if padding is None else padding
+    kernel = by_torchvision if x.device.type == "cuda" and not captures_a_graph() else by_sampling
+    return converted(kernel(x, offset, weight, bias, stride, padding, dilation, mask), memory_format(x))
+
+
+def by_sampling(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+    mask: Tensor | None,
+) -> Tensor:
+    """`deform_conv` by `akyolo.sampling`, in any memory format."""
+    k, taps = weight.shape[-1], weight.shape[-1] ** 2
+    parts, groups = int(offset.shape[1] // (2 * taps)), int(x.shape[1] // weight.shape[1])
+    grouped = rearrange(offset, "b (g n yx) h w -> (b g) (yx n) h w", g=parts, yx=2)
+    positions = kernel_positions(grouped, regular_grid(k, dilation, padding), stride)
+    seen = sample(rearrange(x, "b (g c) h w -> (b g) c h w", g=parts), positions)
+    if mask is not None:
+        seen = seen * rearrange(mask.to(seen.dtype), "b (g n) h w -> (b g) 1 n h w", g=parts)
+    seen = rearrange(seen, "(b g) c n h w -> b (g c) n h w", g=parts)
+    return mix(seen, rearrange(weight, "o c u v -> o c (u v) 1"), bias, groups)
+
+
+def by_torchvision(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+    mask: Tensor | None,
+) -> Tensor:
+    """`deform_conv` by torchvision's kernel, in any memory format and the dtype of x, computed in at least float32."""
+    from torchvision.ops import deform_conv2d
+
+    dtype = torch.promote_types(torch.promote_types(x.dtype, offset.dtype), torch.float32)
+    reach = dilation * (weight.shape[-1] - 1)
+    # it pads both sides alike; what h and w need beyond that is added below and right
+    lacking = [
+        max(0, (out - 1) * stride + reach + 1 - 2 * padding - length)
+        for out, length in zip(offset.shape[-2:], x.shape[-2:], strict=True)
+    ]
+    seen = F.pad(x, (0, lacking[1], 0, lacking[0])) if any(lacking) else x
+    mixed = deform_conv2d(
+        seen.to(dtype),
+        offset.to(dtype).nan_to_num(0.0, 0.0, 0.0),  # it would look for a pixel at such a position
+        weight.to(dtype),
+        None if bias is None else bias.to(dtype),
+        stride,
+        padding,
+        dilation,
+        None if mask is None else mask.to(dtype),
+    )
+    return (mixed + (offset.to(dtype) * 0).sum(1, keepdim=True)).to(x.dtype)
+
+
+@loadable
+class DeformedConv(nn.Conv2d):
+    """`deform_conv` with its weight, of the name and shape that a plain convolution gives it, without bias.
+
+    Profilers and `fuse()` know it as the convolution it is; the weights of a trained one fit.
+    """
+
+    def __init__(self, c1: int, c2: int, kernel_size: int, stride: int, dilation: int, groups: int) -> None:
+        padding = dilation * (kernel_size - 1) // 2
+        super().__init__(c1, c2, kernel_size, stride, padding, dilation, groups, bias=False)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, offset: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """(B, c1, H, W), offset and mask (B, .., h, w) to (B, c2, h, w)."""
+        geometry = {"stride": self.stride[0], "padding": int(self.padding[0]), "dilation": self.dilation[0]}
+        return deform_conv(x, offset, self.weight, self.bias, **geometry, mask=mask)
+
+
+@register()
+class DeformConv(OperatorConv):
+    """Deformable convolution (DCNv1): a k x k kernel whose taps are moved by learned offsets.
+
+    Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*2*offset_groups*kernel_size**2: the mixing
+    weights, BN, the offsets' convolution.
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        kernel_size: height and width of the kernel, also of the offsets' convolution.
+        stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
+        dilation: pixels of the input between neighbouring taps, also of the offsets' convolution.
+        groups: of channels, as a convolution has them; divides c1 and c2.
+        offset_groups: equal parts of the input channels, each with offsets of its own; divides c1.
+        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+
+    Raises:
+        RowError: an argument that no kernel can have.
+    """
+
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        offset_groups: int = 1,
+        act: bool | nn.Module = True,
+    ) -> None:
+        check_whole(
+            kernel_size=kernel_size, stride=stride, dilation=dilation, groups=groups, offset_groups=offset_groups
+        )
+        check_divides(c1, c2, groups=groups)
+        check_divides(c1, offset_groups=offset_groups)
+        super().__init__(c1, c2, DeformedConv(c1, c2, kernel_size, stride, dilation, groups), act)
+        self.offset_conv = ZeroConv(c1, 2 * offset_groups * kernel_size**2, stride, kernel_size, dilation)
+
+    def raw(self, x: Tensor) -> Tensor:
+        """The deformable convolution alone, before BN and activation."""
+        seen = sampling_format(x)  # one conversion for both the offsets and the samples
+        return converted(self.conv(seen, self.offset_conv(seen), self.mask(seen)), memory_format(x))
+
+    def mask(self, x: Tensor) -> Tensor | None:
+        """None: all taps count in full."""
+
+    def offset_parameters(self) -> Iterator[nn.Parameter]:
+        """What the training argument `offset_lr` scales."""
+        return self.offset_conv.parameters()
+
+
+@register()
+class ModulatedDeformConv(DeformConv):
+    """Modulated deformable convolution (DCNv2): DeformConv whose taps are also weighed, by a learned mask from 0 to 1.
+
+    It starts as half of the plain convolution: the mask is 1/2 everywhere.
+
+    Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*3*offset_groups*kernel_size**2: the mixing
+    weights, BN, the convolutions of offsets and mask.
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        kernel_size: height and width of the kernel, also of the convolutions of offsets and mask.
+        stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
+        dilation: pixels of the input between neighbouring taps, also of the convolutions of offsets and mask.
+        groups: of channels, as a convolution has them; divides c1 and c2.
+        offset_groups: equal parts of the input channels, each with offsets and a mask of its own; divides c1.
+        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+
+    Raises:
+        RowError: an argument that no kernel can have.
+    """
+
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        offset_groups: int = 1,
+        act: bool | nn.Module = True,
+    ) -> None:
+        super().__init__(c1, c2, kernel_size, stride, dilation, groups, offset_groups, act)
+        self.mask_conv = ZeroConv(c1, offset_groups * kernel_size**2, stride, kernel_size, dilation)
+
+    def mask(self, x: Tensor) -> Tensor:
+        """(B, c1, H, W) to (B, offset_groups*k*k, h, w), from 0 to 1 (arXiv 1811.11168, section 3.2)."""
+        return self.mask_conv(x).sigmoid()
+
+    def offset_parameters(self) -> Iterator[nn.Parameter]:
+        """What the training argument `offset_lr` scales: the paper slows both."""
+        return chain(self.offset_conv.parameters(), self.mask_conv.parameters())
