@@ -4,8 +4,10 @@ Importing it is enough for plain `from ultralytics import YOLO` to understand ou
 """
 
 from akyolo import heads, ops  # noqa: F401  registers what a YAML may name
-from akyolo.registry import register
+from akyolo.registry import import_installed, register
 from akyolo.upstream.model import YOLO
 
 __version__ = "0.1.0"
 __all__ = ["YOLO", "register"]
+
+import_installed()  # last: they may import all of the above

@@ -1,14 +1,19 @@
 """The modules that a model YAML may name: operators and heads."""
 
+import importlib
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from akyolo.errors import RowError, did_you_mean
+from akyolo.errors import RowError, did_you_mean, first_line
+
+ENTRY_POINTS = "akyolo.operators"
 
 Module = TypeVar("Module", bound=type[nn.Module])
 
@@ -63,6 +68,25 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
         return loadable(module)
 
     return add
+
+
+def import_installed() -> None:
+    """Import the modules that installed packages list under the entry-point group `akyolo.operators`.
+
+    So every process has their operators: commands, workers, whatever reads a checkpoint. A module that cannot be
+    imported is named in a warning of one line, and stops nothing: only its own operators are missing.
+    """
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            importlib.import_module(entry.module)
+        except Exception as error:  # code of others
+            logging.getLogger("akyolo").warning(
+                "akyolo: without the operators of the package %r: its module %s cannot be imported (%s: %s)",
+                entry.dist.name if entry.dist else entry.name,
+                entry.module,
+                type(error).__name__,
+                first_line(error),
+            )
 
 
 def operator(name: str) -> OperatorSpec:

@@ -1,13 +1,47 @@
-"""The README's figures are those of the records."""
+"""The README's figures are those of the records, its rows build, and its Python trains."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from akyolo.upstream.model import build_detector
+
+sys.path.insert(0, str(Path(__file__).parent / "upstream"))
+from tiny_training import MODEL, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECORDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "runs" / "records").glob("*.json"))}
+ROWS = [row for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) for row in yaml.safe_load(text)]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if "StripConv" not in row[2]], ids=str)
+def test_rows(row):
+    model = yaml.safe_load(MODEL)
+    model["backbone"][1] = row
+    assert build_detector(model)
+
+
+def test_plain_ultralytics_trains_our_yaml(tmp_path):
+    """The block as it is but for less work and for where results go."""
+    write_images(tmp_path, 4, 2)
+    (tmp_path / "data.yaml").rename(tmp_path / "mydata.yaml")
+    (tmp_path / "cfg").symlink_to(ROOT / "cfg")
+    less = f"epochs=1, imgsz=32, batch=4, workers=0, device='cpu', plots=False, project={str(tmp_path)!r}"
+    script = PYTHON[0].replace("epochs=100", less)
+    assert script.startswith("import akyolo\n") and less in script
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0 and list(tmp_path.rglob("best.pt")), run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("name", [name for name, record in RECORDS.items() if "curve" in record])

@@ -1,44 +1,164 @@
-"""`akyolo ops [NAME]`: what a model YAML may name."""
+"""`akyolo ops [NAME]`: what a model YAML may name, as the docstrings say it."""
 
 import argparse
 import inspect
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any
 
-from akyolo.registry import OperatorSpec, operator, operators
-from akyolo.rows import grammar
+from torch import nn
+
+from akyolo.cli import docstrings
+from akyolo.registry import OperatorSpec, operator, registered_names
+from akyolo.rows import grammar, row_text
 
 SUMMARY = "the operators a model YAML may name"
+WIDTH = 100
+CHANNELS = 64  # in and out, of the example
+EXAMPLE = 3  # what it gives every argument that has no default: taps, or rows and columns of a kernel
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """One optional name."""
+    """One optional name, --json."""
     parser.add_argument("name", nargs="?", help="show this operator whole")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print one line an operator, or all that the docstring of one says.
+    """Print an entry for each operator and head, or all that the docstrings of one say.
 
     Raises:
         RowError: there is no such operator.
     """
     if options.name:
-        spec = operator(options.name)
-        print(f"{_line(spec)}\n\n{_paper(spec)}\n\n{inspect.getdoc(spec.module)}")
-    else:
-        for spec in operators():
-            print(_line(spec))
-            print(f"    {_summary(spec)}\n    {_paper(spec)}")
+        facts = describe(operator(options.name))
+        print(json.dumps(facts) if options.json else "\n".join(_page(facts)))
+        return
+    specs = sorted(map(operator, registered_names()), key=lambda spec: spec.stands_in != "Conv")  # operators first
+    described = [describe(spec) for spec in specs]
+    print(json.dumps(described) if options.json else "\n".join(line for facts in described for line in _entry(facts)))
 
 
-def _line(spec: OperatorSpec) -> str:
-    return f"{spec.name}  [from, repeats, {spec.name}, {grammar(spec)}]"
+def describe(spec: OperatorSpec) -> dict[str, Any]:
+    """What the docstrings and the constructor say; what they do not say is left out.
+
+    Returns:
+        name; second_name_of, or other_names; summary, equation (or the opening of the file's header in its place),
+        grammar (`[c2, num_param, stride=1, {...}]`), rows (of a model YAML, as text), arguments {name: meaning},
+        parameters (the formula and its words), example {arguments, parameters: counted}, paper, deviations.
+    """
+    of_class, of_file = docstrings.class_doc(spec.module), docstrings.file_doc(spec.module)
+    first, *others = sorted(
+        (name for name in registered_names() if operator(name).module is spec.module),
+        key=lambda name: name != spec.module.__name__,
+    )
+    meant = meanings(spec.module)
+    example = _example(spec)
+    facts = {
+        "name": spec.name,
+        "second_name_of": first if spec.name != first else None,
+        "other_names": others if spec.name == first else None,
+        "summary": docstrings.opening(of_class),
+        "equation": docstrings.equation(of_file) or docstrings.opening(of_file),
+        "grammar": grammar(spec),
+        "rows": list(_rows(spec, example)),
+        "arguments": {p.name: meant[p.name] for p in _row_parameters(spec) if p.name in meant},
+        "parameters": docstrings.titled(of_class, "Parameters"),
+        "example": example,
+        "paper": docstrings.titled(of_file, "Paper"),
+        "deviations": docstrings.titled(of_file, "Deviations of the released code"),
+    }
+    return {key: value for key, value in facts.items() if value}
 
 
-def _summary(spec: OperatorSpec) -> str:
-    return (inspect.getdoc(spec.module) or "").partition("\n")[0]
+def meanings(module: type[nn.Module]) -> dict[str, str]:
+    """Of each documented argument; those of the operator that it derives from too, where it says nothing else."""
+    registered = {operator(name).module for name in registered_names()}
+    documented = [base for base in reversed(module.__mro__) if base in registered]
+    return {
+        name: meaning
+        for base in documented
+        for name, meaning in docstrings.arguments(docstrings.class_doc(base)).items()
+    }
 
 
-def _paper(spec: OperatorSpec) -> str:
-    """The paragraph of the file's header that names the paper."""
-    header = inspect.getdoc(inspect.getmodule(spec.module)) or ""
-    paragraphs = [" ".join(text.split()) for text in header.split("\n\n")]
-    return next((text for text in paragraphs if text.startswith("Paper:")), "Paper: none")
+def _row_parameters(spec: OperatorSpec) -> list[inspect.Parameter]:
+    """Of the constructor, without the first, which upstream knows."""
+    return list(spec.signature.parameters.values())[1:]
+
+
+def _example(spec: OperatorSpec) -> dict[str, Any] | None:
+    """The parameters counted in the operator built with its defaults; None where it cannot be built so."""
+    if spec.stands_in == "Detect":
+        return None
+    first, second, *further = spec.signature.parameters.values()
+    needed = {p.name: EXAMPLE for p in further if p.default is p.empty}
+    try:
+        built = spec.built(nn.SiLU(), CHANNELS, CHANNELS, **needed)
+    except Exception:  # an operator of the user's own may raise anything
+        return None
+    return {
+        "arguments": {first.name: CHANNELS, second.name: CHANNELS, **needed},
+        "parameters": sum(p.numel() for p in built.parameters()),
+    }
+
+
+def _rows(spec: OperatorSpec, example: dict[str, Any] | None) -> Iterator[str]:
+    """A row of its own, and one inside a block."""
+    if spec.stands_in == "Detect":
+        of_top_level = [p.name for p in _row_parameters(spec) if p.default is p.empty]
+        yield row_text([[17, 20, 23], 1, spec.name, of_top_level])
+    if example is None:
+        return
+    (second, channels), *needed = list(example["arguments"].items())[1:]
+    yield row_text([-1, 1, spec.name, ["nc" if second == "nc" else channels, *(value for _, value in needed)]])
+    stride = spec.signature.parameters.get("stride")
+    if spec.stands_in == "Conv" and (stride is None or stride.default == 1):
+        mapping = [dict(needed)] if needed else []
+        yield row_text([-1, 1, f"C2f({spec.name})", [channels, True, *mapping]])
+
+
+def _entry(facts: dict[str, Any]) -> Iterator[str]:
+    """Name, row and one sentence."""
+    if "second_name_of" in facts:
+        yield f"{facts['name']}  second name of {facts['second_name_of']}"
+        return
+    yield from _wrapped(f"{facts['name']}  ", facts["grammar"])
+    sentence = re.match(r".*?\.(?= |$)|.*", facts.get("summary", ""))
+    if sentence and sentence[0]:
+        yield from _wrapped("    ", sentence[0])
+
+
+def _page(facts: dict[str, Any]) -> Iterator[str]:
+    """One screen."""
+    also = f", also {', '.join(facts['other_names'])}" if "other_names" in facts else ""
+    second = f", second name of {facts['second_name_of']}" if "second_name_of" in facts else ""
+    yield f"{facts['name']}{also}{second}"
+    yield from _wrapped("", facts.get("summary", ""))
+    yield from facts.get("equation", "").splitlines()
+    yield ""
+    table = [("row", facts["grammar"])]
+    table += [("" if i else "example", f"- {row}") for i, row in enumerate(facts.get("rows", []))]
+    table += facts.get("arguments", {}).items()
+    table += [("parameters", facts["parameters"])] if "parameters" in facts else []
+    if "example" in facts:
+        given = ", ".join(f"{name}={value}" for name, value in facts["example"]["arguments"].items())
+        table.append(("" if "parameters" in facts else "parameters", f"{facts['example']['parameters']:,} for {given}"))
+    table += [(name, facts[name]) for name in ("paper", "deviations") if name in facts]
+    column = max(len(label) for label, _ in table) + 2
+    for label, text in table:
+        yield from _wrapped(f"{label:<{column}}", text)
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    """The text after `start`, its further lines below it."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -31,7 +31,7 @@ class AnchorDetect(Detect):
     Args:
         ch: channels of each feature map, the finest first.
         nc: number of classes.
-        anchors: as `anchor_table` reads them, in pixels.
+        anchors: per level [w, h, w, h, ...] in pixels; `anchors` in a row is the list of that name in its file.
 
     Raises:
         RowError: anchors that are not of this form for as many levels, or no positive number of classes.
@@ -124,7 +124,7 @@ class IDetect(AnchorDetect):
     Args:
         ch: channels of each feature map, the finest first.
         nc: number of classes.
-        anchors: as `anchor_table` reads them, in pixels.
+        anchors: per level [w, h, w, h, ...] in pixels; `anchors` in a row is the list of that name in its file.
 
     Raises:
         RowError: as AnchorDetect.

@@ -1,4 +1,4 @@
-"""`akyolo info`, `ops`, `--help`: what they print."""
+"""`akyolo info` and `--help`: what they print."""
 
 import json
 import subprocess
@@ -43,16 +43,6 @@ def test_info_as_a_table(capfd, in_tmp):
     main(["info", "yolov8n-akconv5.yaml", "--imgsz", "320"])
     out = capfd.readouterr().out
     assert "AKConv" in out and "unfused: 2,940,140 parameters" in out
-
-
-def test_ops_lists_every_operator_with_its_grammar(capfd):
-    main(["ops"])
-    out = capfd.readouterr().out
-    assert "[from, repeats, AKConv, [c2, num_param, stride=1, {shape: null, offset: true" in out
-    assert "LDConv" in out and "arXiv 2311.11587" in out
-    main(["ops", "AKConv"])
-    out = capfd.readouterr().out
-    assert "c1*c2*N" in out and "padding_mode" in out
 
 
 def test_help_teaches_every_mode_and_command(capfd):
