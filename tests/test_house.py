@@ -45,7 +45,7 @@ def test_imports_go_downwards_only(path):
         if parts[0] != "akyolo" or parts[1] == here:
             continue
         there = parts[1]
-        if here == "cli" and there in {"YOLO", "__version__"}:
+        if there == "__version__" or (here == "cli" and there == "YOLO"):
             continue  # what users import too
         assert there in SMALL or FLOOR[there] < FLOOR[here], f"{here} imports {module}"
 
@@ -54,7 +54,7 @@ def test_imports_go_downwards_only(path):
 def test_only_upstream_imports_ultralytics_and_nothing_evaluates_text(path):
     if room(path) not in {"upstream", "upstream_blocks"}:
         assert not [m for m in imported(path) if m.split(".")[0] == "ultralytics"]
-    if room(path) != "inspect":
+    if room(path) != "inspect" and path.name != "figures.py":
         assert not [m for m in imported(path) if m.split(".")[0] == "matplotlib"]
     calls = [
         n.func.id

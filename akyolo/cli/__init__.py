@@ -22,6 +22,7 @@ COMMANDS = {
     "info": "info",
     "ops": "ops",
     "swap": "swap",
+    "compare": "compare",
     "reproduce": "reproduce",
     "bench": "bench",
     "data": "data",
@@ -70,7 +71,8 @@ def _dispatch(words: list[str]) -> None:
         command = _command(words[0])
         parser = argparse.ArgumentParser(prog=f"akyolo {words[0]}", description=command.SUMMARY)
         command.configure(parser)
-        command.run(parser.parse_args(words[1:]))
+        parse = parser.parse_intermixed_args if hasattr(command, "TAKES_PAIRS") else parser.parse_args
+        command.run(parse(words[1:]))
     else:
         hint = did_you_mean(words[0], [*MODES, *COMMANDS])
         raise ConfigError(f"unknown command {words[0]!r}", remedy=f"{hint} `akyolo --help` shows how to use them")

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from akyolo import YOLO
+from akyolo.cli.pairs import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
-from akyolo.upstream.arguments import check_arguments, keys_with_defaults, read_value, refused_by_upstream
+from akyolo.upstream.arguments import check_arguments, keys_with_defaults, refused_by_upstream
 from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.optional import never_install
 
@@ -25,7 +26,7 @@ def run(mode: str, words: list[str]) -> None:
     if mode in {"predict", "track"}:
         arguments.setdefault("save", True)  # upstream does so for its own command alone
     model = YOLO(name, task=arguments.pop("task", None))
-    _check_kind_of_data(model.task, arguments.get("data"))
+    check_kind_of_data(model.task, arguments.get("data"))
     try:
         result = getattr(model, mode)(**arguments)
     except ModuleNotFoundError as error:  # upstream would have installed it
@@ -40,8 +41,12 @@ def run(mode: str, words: list[str]) -> None:
         print(f"exported to {result}")
 
 
-def _check_kind_of_data(task: str, data: Any) -> None:
-    """A classifier takes a folder of folders, every other task a YAML."""
+def check_kind_of_data(task: str, data: Any) -> None:
+    """A classifier takes a folder of folders, every other task a YAML.
+
+    Raises:
+        DatasetError: it is something else.
+    """
     if isinstance(data, str) and task != "classify" and Path(data).suffix not in {".yaml", ".yml", ".ndjson"}:
         near = [str(path) for path in Path(data if Path(data).is_dir() else Path(data).parent).glob("*.yaml")]
         raise DatasetError(
@@ -52,18 +57,7 @@ def _check_kind_of_data(task: str, data: Any) -> None:
 
 def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:
     """MODEL key=value ..., or model=MODEL among the pairs."""
-    arguments: dict[str, Any] = {}
-    names = []
-    for word in words:
-        key, is_pair, value = word.partition("=")
-        if word.startswith("-"):
-            raise ConfigError(f"{word!r} is no key=value", remedy=f"write {word.lstrip('-').partition('=')[0]}=VALUE")
-        if not is_pair:
-            names.append(word)
-        elif not key or not value:
-            raise ConfigError(f"{word!r} needs a key and a value", remedy="write key=value, without spaces")
-        else:
-            arguments[key] = read_value(key, value)
+    names, arguments = names_and_pairs(words)
     names += [str(arguments.pop("model"))] if "model" in arguments else []
     if len(names) != 1:
         found = f"{len(names)} models ({', '.join(names)})" if names else "no model"

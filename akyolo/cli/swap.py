@@ -25,7 +25,6 @@ Places: downsample (stride 2, but not row 0), bottleneck (the second convolution
 elan_last (the last 3x3 of each YOLOv7 ELAN in the backbone), all3x3 (every 3x3 and block), or rows by number, as 5,12.
 """
 SUFFIXES = (".yaml", ".yml")
-_ADDED = ("scale", "yaml_file", "source_file")  # by the reader, for upstream and for messages
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     with stdout_to_stderr():
         base = read_model_yaml(options.base)
     swapped, changes = swap(base, rule)
-    text = model_yaml_text({key: value for key, value in swapped.items() if key not in _ADDED})
+    text = model_yaml_text(swapped)
     if out is None:
         sys.stdout.write(text)
         _report(changes, "-o FILE writes it into a file for akyolo train FILE data=mydata.yaml", sys.stderr)
@@ -71,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _values(text: str) -> tuple[Any, ...]:
     """`5` or `3,1` or `[[0, 0], [1, 1]]`, each value as a row would write it."""
-    return tuple(literal(value) for value in _read(f"[{text}]", "--args", text))
+    return tuple(literal(value) for value in read_yaml(f"[{text}]", "--args", text))
 
 
 def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
@@ -82,11 +81,16 @@ def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"--kw {pair!r} needs a key and a value", remedy="for example --kw padding_mode=zeros")
         if key in keywords:
             raise ConfigError(f"--kw gives {key!r} twice")
-        keywords[key] = literal(_read(value, "--kw", pair))
+        keywords[key] = literal(read_yaml(value, "--kw", pair))
     return keywords
 
 
-def _read(yaml_text: str, option: str, written: str) -> Any:
+def read_yaml(yaml_text: str, option: str, written: str) -> Any:
+    """A YAML value that an option gives.
+
+    Raises:
+        ConfigError: it is none; the message shows the option as it was written.
+    """
     try:
         return yaml.safe_load(yaml_text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of no calendar is a ValueError

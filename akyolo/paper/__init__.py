@@ -1,1 +1,8 @@
-"""The tables of AKConv's paper: rows as data, and what comes of building them."""
+"""Tables, of AKConv's paper and of comparisons: rows as data -> resumable runs -> records -> tables and plots.
+
+rows.py      a spec (YAML) to rows            runs.py     a row, a seed, a folder: one run
+static.py    a row to its counts              child.py    the same in a process of its own
+records.py   what a run leaves (JSON)         series.py   all runs of a spec, in order
+tables.py    records to means and spreads     figures.py  the plot
+speed.py     trained models side by side      report.py   table, JSON and plot of a series
+"""

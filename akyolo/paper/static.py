@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from akyolo.metrics.cost import Cost, paper_cost
-from akyolo.paper.rows import PaperRow
+from akyolo.paper.rows import TableRow
 from akyolo.registry import is_registered
 from akyolo.rows import swap
 from akyolo.upstream.logs import silence
@@ -20,7 +20,7 @@ PARAMS_STEP, GFLOPS_STEP = Decimal("0.01"), Decimal("0.1")  # what the paper pri
 class StaticResult:
     """One row: ours under the `paper` convention, unrounded; None where there is nothing to count or to compare."""
 
-    table: int
+    table: int | str
     row: str
     params: int | None
     gflops: float | None
@@ -31,14 +31,14 @@ class StaticResult:
     note: str
 
 
-def static_results(rows: Sequence[PaperRow]) -> Iterator[StaticResult]:
+def static_results(rows: Sequence[TableRow]) -> Iterator[StaticResult]:
     """Build each row and count it, one after the other."""
     for row in rows:
         there = row.swap is None or is_registered(row.swap.op)
         yield _compared(row, _counted(row) if there else None)
 
 
-def _counted(row: PaperRow) -> Cost:
+def _counted(row: TableRow) -> Cost:
     with silence():
         cfg = {**read_model_yaml(row.base), "nc": row.classes}
         if row.swap:
@@ -46,7 +46,7 @@ def _counted(row: PaperRow) -> Cost:
         return paper_cost(build_detector(cfg), SIDE, SIDE)
 
 
-def _compared(row: PaperRow, ours: Cost | None) -> StaticResult:
+def _compared(row: TableRow, ours: Cost | None) -> StaticResult:
     params_m, gflops = row.printed.get("params_m"), row.printed.get("gflops")
     notes = {"operator not there yet": ours is None, "not printed": params_m is None, row.note: bool(row.note)}
     return StaticResult(

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+_ADDED = ("scale", "yaml_file", "source_file")  # by the reader, for upstream and for messages
+
 
 class _NoAliases(yaml.SafeDumper):
     """Writes the same list twice where it occurs twice."""
@@ -15,8 +17,8 @@ class _NoAliases(yaml.SafeDumper):
 
 
 def model_yaml_text(cfg: Mapping[str, Any]) -> str:
-    """The mapping as YAML that `yaml.safe_load` reads back to the same: `  - [-1, 1, Conv, [64, 3, 2]]` a row."""
-    return "".join(_entry(key, value) for key, value in cfg.items())
+    """The mapping as YAML, `  - [-1, 1, Conv, [64, 3, 2]]` a row; what the reader of a file has added is left out."""
+    return "".join(_entry(key, value) for key, value in cfg.items() if key not in _ADDED)
 
 
 def row_text(value: Any) -> str:

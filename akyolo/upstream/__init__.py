@@ -27,7 +27,8 @@ from akyolo.upstream import seam, settings
 
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
-    "ultralytics.data.utils": ["check_det_dataset", "exif_size"],
+    "ultralytics.data.base": ["BaseDataset.get_img_files"],
+    "ultralytics.data.utils": ["check_det_dataset", "exif_size", "get_split_fraction", "img2label_paths"],
     "ultralytics.engine.exporter": ["export_formats"],
     "ultralytics.engine.trainer": [
         "BaseTrainer.__init__",
@@ -40,6 +41,7 @@ RELIED_ON = {
         "BaseTrainer.get_model",
         "BaseTrainer.optimizer_step",
         "BaseTrainer.preprocess_batch",
+        "BaseTrainer.resume_training",
         "BaseTrainer.save_model",
         "MultiTrainer.train",
     ],

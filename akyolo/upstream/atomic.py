@@ -58,6 +58,12 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove_partial(folder: Path) -> None:
+    """What a kill left of files that were being written; for who knows that nobody writes there now."""
+    for left_by_a_kill in folder.glob(".*.partial"):
+        left_by_a_kill.unlink()
+
+
 def keep_previous(file: Path) -> None:
     """Give the present file its second name, `last-1.pt` for `last.pt`, before it is replaced."""
     previous = file.with_stem(f"{file.stem}-1")

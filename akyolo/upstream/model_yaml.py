@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ultralytics.nn.tasks import yaml_model_load
+from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 from ultralytics.utils import LOGGER, ROOT
 
 from akyolo.errors import RowError, did_you_mean
@@ -36,6 +36,11 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
         other = ", not the model of that name in Ultralytics" if unscaled(str(name)) in upstream_names() else ""
         LOGGER.info(f"akyolo: {name} means {f'scale {scale} of ' if scale else ''}{file}{other}")
     return {**cfg, "scale": scale, "yaml_file": str(name), "source_file": str(file)}
+
+
+def task_of(model_yaml: dict[str, Any]) -> str | None:
+    """What a model is for, by its head; None where upstream cannot tell."""
+    return guess_model_task(model_yaml)
 
 
 def _mapping(file: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from akyolo.cli import main
 from akyolo.metrics.cost import Cost
 from akyolo.paper import static
-from akyolo.paper.rows import PaperRow, paper_rows
+from akyolo.paper.rows import TableRow, paper_rows
 from akyolo.paper.static import static_results
 from akyolo.registry import is_registered
 from akyolo.upstream.recipes import read_recipe
@@ -56,8 +56,8 @@ def static_results_of(table: int) -> list[static.StaticResult]:
     return list(static_results([row for row in ROWS if row.table == table]))
 
 
-def row_of(**printed: float) -> PaperRow:
-    return PaperRow(1, "x", "b.yaml", None, "coco2017", 80, "yolov5", {}, "coco", {}, printed, "")
+def row_of(**printed: float) -> TableRow:
+    return TableRow(1, "x", "b.yaml", None, "coco2017", 80, "yolov5", {}, "coco", {}, printed, "")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""`akyolo compare BASE --ops A,B --where PLACE`: the same training with one operator after the other, in one table."""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from akyolo.cli.pairs import names_and_pairs
+from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.swap import SUFFIXES, read_yaml
+from akyolo.errors import ConfigError
+from akyolo.rows import SwapRule, literal
+
+SUMMARY = "train the same model with one operator after the other, and put them in one table"
+TAKES_PAIRS = True
+HELP = """\
+Train BASE, a model YAML, as it is (Conv) and with other operators in its 3x3 convolutions (`akyolo swap` writes them),
+on the same data, with the same recipe, arguments and seeds:
+
+  akyolo compare yolov8n.yaml --ops Conv,AKConv:5,AKConv:5:shape=d --where downsample --seeds 3 data=my.yaml epochs=50
+
+An operator is NAME[:argument...][:key=value...]: arguments after c2, without the stride; values as YAML (`akyolo ops`).
+key=value are training arguments (`akyolo train --help`). Without data=, the embedded set with its recipe.
+
+runs/compare/NAME gets table.md, table.json and plot.png, after each run anew, and a folder a run with its weights and
+record.json. The same command goes on where it was stopped, skips what is done, and tries again what failed.
+"""
+# what makes the runs of a table comparable, and where they lie
+SET_BY_COMPARE = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
+HOME = Path("runs", "compare")
+_NAME = re.compile(r"\w[\w.=-]*")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """BASE, --ops, --where, --seeds, --name, --json, key=value."""
+    parser.description, parser.formatter_class = HELP, argparse.RawDescriptionHelpFormatter
+    parser.usage = "akyolo compare BASE --ops A,B --where PLACE [--seeds N] [--name NAME] [--json] [key=value ...]"
+    parser.add_argument("words", nargs="+", metavar="BASE, key=value", help="a detector's YAML; training arguments")
+    parser.add_argument("--ops", required=True, metavar="A,B", help="the operators, see above")
+    parser.add_argument("--where", required=True, metavar="PLACE", help="which convolutions, as for akyolo swap")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default 3)")
+    parser.add_argument("--name", help="folder in runs/compare (default: that of BASE)")
+    parser.add_argument("--json", action="store_true", help="print JSON alone on stdout, the rest on stderr")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Check everything, then run what has no record yet; exits with 1 where a run failed.
+
+    Raises:
+        AkyoloError: whatever is wrong with what the user wrote; nothing is written then.
+    """
+    names, settings = names_and_pairs(options.words)
+    if len(names) != 1:
+        raise ConfigError(f"{len(names)} models named", remedy="write akyolo compare BASE key=value ...")
+    base = names[0]
+    name = options.name if options.name is not None else Path(base).stem
+    if options.seeds < 1:
+        raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} is no name for a folder", where="--name")
+    if Path(base).suffix not in SUFFIXES:
+        raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
+    rules = operators(options.ops, options.where.strip())
+    spec = spec_of(name, base, rules, options.seeds, settings)
+    _check(base, rules, settings)
+    with stdout_to_stderr() if options.json else nullcontext():
+        table, failed = _run(HOME / name, spec)
+    if options.json:
+        print(json.dumps(table, indent=2))
+    if failed:
+        print(f"akyolo: {len(failed)} failed: {', '.join(failed)}; the same command tries again", file=sys.stderr)
+        sys.exit(1)
+
+
+def operators(text: str, where: str) -> dict[str, SwapRule | None]:
+    """What `--ops` names, by what it is called in the table; None for BASE as it is.
+
+    Raises:
+        ConfigError: an operator without a name, a value that is none, or one operator twice.
+    """
+    rules: dict[str, SwapRule | None] = {}
+    for written in _split(text, ","):
+        op, *values = (part.strip() for part in _split(written, ":"))
+        if not op or not all(values):
+            raise ConfigError(
+                f"{written.strip()!r} lacks a name or a value", where="--ops", remedy="write NAME:5:key=1"
+            )
+        args, keywords = [], {}
+        for value in values:
+            key, is_keyword, of_key = value.partition("=") if re.match(r"\w+=", value) else ("", "", value)
+            if is_keyword and (not of_key or key in keywords):
+                raise ConfigError(f"{written!r}: {key} needs one value", where="--ops")
+            read = literal(read_yaml(of_key, "--ops", written))
+            if is_keyword:
+                keywords[key] = read
+            else:
+                args.append(read)
+        rule = SwapRule(op, tuple(args), where, keywords) if values or op != "Conv" else None
+        if rule in rules.values():
+            raise ConfigError(f"{written.strip()!r} is there twice", where="--ops")
+        rules[":".join([op, *values])] = rule
+    return rules
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """At every separator that is in no brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        if letter == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def spec_of(
+    name: str, base: str, rules: Mapping[str, SwapRule | None], seeds: int, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The comparison in the format of `akyolo.paper.rows`."""
+    from akyolo.paper.rows import written
+
+    own = {key: value for key, value in settings.items() if key not in ("data", "recipe")}
+    table = {
+        "table": name,
+        "data": settings.get("data"),
+        "recipe": settings.get("recipe"),
+        "settings": own,
+        "protocol": "ultralytics",
+        "evaluation": {},
+        "rows": [
+            {"row": row, "base": base, **({"swap": written(rule)} if rule else {})} for row, rule in rules.items()
+        ],
+    }
+    return {"seeds": list(range(seeds)), "tables": [table]}
+
+
+def _check(base: str, rules: Mapping[str, SwapRule | None], settings: dict[str, Any]) -> None:
+    """What would stop a training late, found before the first."""
+    from akyolo.cli.modes import check_kind_of_data
+    from akyolo.rows import swap
+    from akyolo.upstream.arguments import check_arguments
+    from akyolo.upstream.logs import silence
+    from akyolo.upstream.model import build_detector
+    from akyolo.upstream.model_yaml import read_model_yaml, task_of
+    from akyolo.upstream.optional import never_install
+    from akyolo.upstream.settings import check_used_by
+
+    if own := SET_BY_COMPARE & settings.keys():
+        raise ConfigError(f"{', '.join(sorted(own))}: compare sets it itself", remedy="leave it out")
+    never_install()
+    check_arguments("train", settings)
+    if isinstance(settings.get("data"), list):
+        raise ConfigError("data= names several data sets", remedy="compare on one at a time")
+    check_kind_of_data("detect", settings.get("data"))
+    with silence():
+        model_yaml = read_model_yaml(base)
+        if (task := task_of(model_yaml)) != "detect":
+            raise ConfigError(f"{base} is a model for {task}", remedy="only detection models can be compared")
+        for rule in rules.values():
+            network = build_detector(swap(model_yaml, rule)[0] if rule else model_yaml)
+            check_used_by(network, settings)
+
+
+def _run(folder: Path, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """All runs in order; the table as table.json has it, and the runs that failed."""
+    from akyolo.paper.report import TABLE, measure_speed, report
+    from akyolo.paper.runs import RECORD, run_folder
+    from akyolo.paper.series import records, run_here, runs_in_order, series
+
+    failed = []
+    with series(folder, wanted) as spec:
+        table = report(folder, spec, records(folder, spec))
+        runs = list(runs_in_order(spec))
+        for number, (row, seed) in enumerate(runs, start=1):
+            home = run_folder(folder, row.row, seed)
+            done = (home / RECORD).exists()
+            print(f"\nakyolo: run {number} of {len(runs)}, {home}{' is done' if done else ''}", flush=True)
+            if done:
+                continue
+            if code := run_here(folder, row, seed):
+                failed.append(f"{home} ({f'exit code {code}' if code > 0 else f'signal {-code}'})")
+            table = report(folder, spec, records(folder, spec))
+        measure_speed(folder, spec, records(folder, spec))
+        table = report(folder, spec, records(folder, spec))
+        print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\n{'  '.join(_files(folder))}", flush=True)
+    return table, failed
+
+
+def _files(folder: Path) -> Iterator[str]:
+    from akyolo.paper.report import DATA, PLOT, TABLE
+
+    return (str(folder / name) for name in (TABLE, DATA, PLOT))

@@ -1,0 +1,114 @@
+"""What came out of a series so far: table.md, table.json and plot.png in its folder."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from akyolo.paper.figures import plot
+from akyolo.paper.records import Record
+from akyolo.paper.rows import Spec, TableRow
+from akyolo.paper.runs import run_folder
+from akyolo.paper.speed import speed
+from akyolo.paper.tables import as_json, entries, markdown
+from akyolo.upstream.atomic import AtomicPath
+
+METRICS = ("mAP50", "mAP")
+TABLE, DATA, PLOT, SPEED = "table.md", "table.json", "plot.png", "speed.json"
+FORMAT = 1
+
+
+def report(folder: Path, spec: Spec, records: Sequence[Record]) -> dict[str, Any]:
+    """Write all three, each as a whole; returns what table.json holds."""
+    speed_file = folder / SPEED
+    measured = json.loads(speed_file.read_text()) if speed_file.exists() else None
+    ms = {row: times["median_ms"] for row, times in measured["rows"].items()} if measured else {}
+    found = entries([row.row for row in spec.rows], records, METRICS, ms)
+    about = _about(spec, records)
+    table = {
+        "format": FORMAT,
+        "table": spec.rows[0].table,
+        **about,
+        "seeds": list(spec.seeds),
+        "rows": as_json(found),
+        "speed": measured,
+    }
+    text = "\n".join([f"# {_title(about, spec)}", "", markdown(found, METRICS, len(spec.seeds)), *_notes(about), ""])
+    for name, content in (
+        (DATA, (json.dumps(table, indent=1) + "\n").encode()),
+        (TABLE, text.encode()),
+        (PLOT, plot(found, METRICS[-1], _title(about, spec))),
+    ):
+        (AtomicPath(folder) / name).write_bytes(content)
+    return table
+
+
+def measure_speed(folder: Path, spec: Spec, records: Sequence[Record]) -> None:
+    """Time one model of each row that has one; nothing where all of them were timed together before."""
+    models = {record.row: record for record in reversed(records)}  # of the first seed
+    weights = {row.row: _weights(folder, models[row.row]) for row in spec.rows if row.row in models}
+    file = AtomicPath(folder / SPEED)
+    if not weights or (file.exists() and list(json.loads(file.read_text())["rows"]) == list(weights)):
+        return
+    device = torch.device(records[0].hardware["device"])
+    file.write_bytes(json.dumps(speed(weights, records[0].settings["imgsz"], device), indent=1).encode())
+
+
+def _weights(folder: Path, record: Record) -> Path:
+    best = run_folder(folder, record.row, record.seed) / "weights" / "best.pt"
+    return best if best.exists() else best.with_name("last.pt")
+
+
+def _about(spec: Spec, records: Sequence[Record]) -> dict[str, Any]:
+    """What all runs have in common, as it was used once there is a record."""
+    row: TableRow = spec.rows[0]
+    used = records[0].settings if records else row.settings
+    return {
+        "base": row.base,
+        "where": next((one.swap.where for one in spec.rows if one.swap), None),
+        "data": row.data or "embedded shapes",
+        "recipe": used.get("recipe", row.recipe),
+        **{key: used.get(key) for key in ("epochs", "batch", "imgsz")},
+        "images": records[0].images if records else None,
+        "labels": _distinct(record.labels for record in records),
+        "hardware": _distinct(record.hardware for record in records),
+        "versions": _distinct(record.versions for record in records),
+    }
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _title(about: dict[str, Any], spec: Spec) -> str:
+    epochs = f", {about['epochs']} epochs" if about["epochs"] else ""
+    where = f" ({about['where']})" if about["where"] else ""
+    return f"{about['base']}{where} on {about['data']}{epochs}, seeds {', '.join(map(str, spec.seeds))}"
+
+
+def _notes(about: dict[str, Any]) -> list[str]:
+    size = f" at {about['imgsz']} px" if about["imgsz"] else ""
+    notes = [
+        "Metrics: best.pt on the validation images by Ultralytics' own protocol, mean ± standard deviation (n - 1).",
+        f"Parameters and GFLOPs: as `deployed` (akyolo info){size}. ms / image: the network alone, fused, float32, "
+        "batch 1, median of interleaved rounds; ratio: to the first row.",
+        "s / epoch: median of a run, validation included, mean over seeds. Peak memory: of the training, what CUDA "
+        "allocated, on CPU the resident set of the process; the most of all seeds.",
+    ]
+    for what, key in (("Labels", "labels"), ("Machine", "hardware"), ("Versions", "versions")):
+        if found := about[key]:
+            differ = " DIFFER between runs" if len(found) > 1 else ""
+            notes.append(f"{what}{differ}: {' | '.join(map(_line, found))}.")
+    return [f"- {note}" for note in notes]
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
+    return str(value)

@@ -1,0 +1,203 @@
+"""One run: a row of a table, a seed, a folder; resumable at any moment, and a record at its end.
+
+The folder holds the model YAML, what upstream leaves of a training (args.yaml, results.csv, weights/), starts.json and,
+last of all, record.json.
+"""
+
+import csv
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from akyolo.errors import ConfigError
+from akyolo.metrics.cost import deployed_cost
+from akyolo.paper.machine import hardware, peak_bytes, versions
+from akyolo.paper.records import Record, read_record, write_record
+from akyolo.paper.rows import TableRow
+from akyolo.rows import model_yaml_text, swap
+from akyolo.upstream.atomic import AtomicPath, remove_partial
+from akyolo.upstream.embedded import embedded_data, resolve_data
+from akyolo.upstream.labels import images_used, label_checksum
+from akyolo.upstream.model import YOLO
+from akyolo.upstream.model_yaml import read_model_yaml
+from akyolo.upstream.saving import finish
+
+RECORD, STARTS, LOCK = "record.json", "starts.json", ".lock"
+LONGEST = 100  # characters of a row in the name of a folder
+PROTOCOLS = ("ultralytics",)
+PATIENCE = 15.0  # seconds; the loaders of a killed training, which share its lock, outlive it by a few
+OF_THIS_MACHINE = ("model", "data", "project", "save_dir", "resume")
+# training arguments that its evaluation takes over
+OF_EVALUATION = ("imgsz", "device", "workers", "split", "conf", "iou", "max_det", "single_cls", "agnostic_nms", "nms")
+NAMES = {"precision(B)": "P", "recall(B)": "R", "mAP50(B)": "mAP50", "mAP50-95(B)": "mAP"}  # in results.csv
+
+
+def run_folder(folder: Path, row: str, seed: int) -> Path:
+    """Where a run of the table in `folder` lies: `AKConv-5-seed0` for the row AKConv:5."""
+    name = re.sub("[^A-Za-z0-9.=_]+", "-", row).strip("-")
+    return folder / f"{name[:LONGEST]}-seed{seed}"
+
+
+def run(folder: Path, row: TableRow, seed: int) -> Record:
+    """Train, or go on where it was, or only evaluate; nothing where there is a record.
+
+    Args:
+        folder: of the table.
+        row: of its spec.
+        seed: of the training.
+
+    Raises:
+        AkyoloError: another process is at it, or the training has to stop; it can be run again.
+    """
+    if row.protocol not in PROTOCOLS:
+        raise ConfigError(f"there is no protocol {row.protocol!r} yet", remedy=f"known: {', '.join(PROTOCOLS)}")
+    home = run_folder(folder, row.row, seed).resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home):
+        remove_partial(home)
+        if (home / RECORD).exists():
+            return read_record(home / RECORD)
+        _train(home, row, seed)
+        record = _recorded(home, row, seed)
+        write_record(home / RECORD, record)
+    return record
+
+
+def model_of(row: TableRow) -> dict[str, Any]:
+    """The model YAML of a row.
+
+    Raises:
+        RowError: its base cannot be read, or does not take the operator.
+    """
+    base = read_model_yaml(row.base)
+    return swap(base, row.swap)[0] if row.swap else base
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    try:
+        with FileLock(home / LOCK, timeout=PATIENCE):
+            yield
+    except Timeout:
+        raise ConfigError("is being run by another process", where=str(home)) from None
+
+
+def _train(home: Path, row: TableRow, seed: int) -> None:
+    """Until the last epoch is done; best.pt and last.pt then are as upstream leaves them."""
+    last, starts = AtomicPath(home / "weights" / "last.pt"), Starts(home / STARTS)
+    file = _model_yaml(home, row)
+    if not last.exists():
+        data = {"data": row.data} if row.data else {}  # or the embedded set, with its recipe
+        recipe = {"recipe": row.recipe} if row.recipe else {}
+        settings = {"deterministic": True, **row.settings, "seed": seed, "save_dir": str(home)}
+        starts.train(YOLO(str(file)), 1, **data, **recipe, **settings)
+        return
+    model = YOLO(str(last))
+    state: Any = model.ckpt
+    epoch = state["epoch"] + 1  # done, 0 where it was finished
+    if 0 < epoch < state["train_args"]["epochs"]:
+        data = resolve_data({"data": row.data or embedded_data()})
+        starts.train(model, epoch + 1, resume=True, save_dir=str(home), **data)
+    elif epoch:  # killed between its last epoch and its end
+        finish(last, last.with_name("best.pt"))
+
+
+def _model_yaml(home: Path, row: TableRow) -> Path:
+    """The model of this run as a file, by the name of its base, which has the scale in it."""
+    text, file = model_yaml_text(model_of(row)), AtomicPath(home / Path(row.base).name)
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{row.base} has changed since this run was begun", where=str(file))
+    file.write_bytes(text.encode())
+    return file
+
+
+class Starts:
+    """How often a training was started, in a file that is right up to the last checkpoint."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = AtomicPath(file)
+        self.entries: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.exists() else []
+
+    def train(self, model: YOLO, epoch: int, **arguments: Any) -> None:
+        """Train `model`, which begins at this epoch."""
+        self.entries.append({"epoch": epoch, "date": _now(), "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": None})
+        self.file.write_bytes(json.dumps(self.entries).encode())
+        wall, cpu = time.perf_counter(), time.process_time()
+
+        def note(trainer: Any) -> None:
+            self.entries[-1] |= {
+                "seconds": time.perf_counter() - wall,
+                "cpu_seconds": time.process_time() - cpu,
+                "peak_bytes": peak_bytes(trainer.device),
+            }
+            self.file.write_bytes(json.dumps(self.entries).encode())
+
+        model.add_callback("on_model_save", note)
+        model.train(**arguments)
+        note(model.trainer)
+
+
+def _recorded(home: Path, row: TableRow, seed: int) -> Record:
+    last, best = home / "weights" / "last.pt", home / "weights" / "best.pt"
+    state: Any = YOLO(str(last)).ckpt
+    used = state["train_args"]
+    starts = Starts(home / STARTS).entries
+    model: Any = YOLO(str(best if best.exists() else last))
+    deployed = deployed_cost(model.model, used["imgsz"], used["imgsz"], model.model.yaml.get("channels", 3))
+    metrics = _evaluated(model, row, used, home)
+    return Record(
+        table=row.table,
+        row=row.row,
+        seed=seed,
+        asked=row.asked(),
+        settings={key: value for key, value in used.items() if key not in OF_THIS_MACHINE},
+        batch=used["batch"],
+        images=images_used(used["data"], used["fraction"], used["split"]),
+        labels=label_checksum(used["data"], used["split"]),
+        params=deployed.params,
+        gflops=deployed.gflops,
+        metrics=metrics,
+        curve=list(_curve(home / "results.csv", {start["epoch"] for start in starts})),
+        starts=starts,
+        seconds=sum(start["seconds"] for start in starts),
+        cpu_seconds=sum(start["cpu_seconds"] for start in starts),
+        peak_bytes=max((start["peak_bytes"] or 0 for start in starts), default=0) or None,
+        versions=versions(),
+        hardware=hardware(next(model.model.parameters()).device),
+        date=_now(),
+    )
+
+
+def _evaluated(model: Any, row: TableRow, used: Mapping[str, Any], home: Path) -> dict[str, dict[str, float]]:
+    """Metrics by protocol; the batch is what upstream validates with, since padding depends on it."""
+    settings = {key: used[key] for key in OF_EVALUATION}
+    box = model.val(
+        **{**settings, "batch": 2 * used["batch"], "plots": False, "save_dir": str(home), **row.evaluation}
+    ).box
+    found = {"P": box.mp, "R": box.mr, "mAP50": box.map50, "mAP75": box.map75, "mAP": box.map}
+    return {row.protocol: {name: float(value) for name, value in found.items()}}
+
+
+def _curve(results: Path, begun: set[int]) -> Iterator[dict[str, Any]]:
+    """Each epoch once; upstream's clock begins anew at every start."""
+    before = 0.0
+    with results.open(encoding="utf-8", newline="") as stream:
+        for line in csv.DictReader(stream):
+            values = {key.strip(): float(value) for key, value in line.items()}
+            epoch, now = int(values.pop("epoch")), values.pop("time")
+            named = {NAMES.get(key.removeprefix("metrics/"), key): value for key, value in values.items()}
+            finite = {key: value if math.isfinite(value) else None for key, value in named.items()}
+            yield {"epoch": epoch, "seconds": now - (0.0 if epoch in begun else before), **finite}
+            before = now
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,105 @@
+"""All runs of a table, one after the other, in a folder: spec.yaml, a folder a run, and what came out so far."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from akyolo.errors import ConfigError
+from akyolo.paper.child import SPEC
+from akyolo.paper.records import Record, read_record
+from akyolo.paper.rows import Spec, TableRow, read_spec
+from akyolo.paper.runs import LOCK, RECORD, run_folder
+from akyolo.upstream.atomic import AtomicPath, remove_partial
+
+
+@contextmanager
+def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
+    """The spec of `folder`, written there if it is new, while no other process runs it.
+
+    Raises:
+        ConfigError: another spec lies there, two rows would share a folder, or another process is at it.
+    """
+    check_folder(folder, spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            remove_partial(folder)
+            if not (folder / SPEC).exists():
+                text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+                AtomicPath(folder / SPEC).write_bytes(text.encode())
+            yield read_spec(folder / SPEC)
+    except Timeout:
+        raise ConfigError("is being run by another process", where=str(folder)) from None
+
+
+def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
+    """Refuse a folder of another spec; nothing is written.
+
+    Raises:
+        ConfigError: it says what differs.
+    """
+    rows = [row["row"] for table in spec["tables"] for row in table["rows"]]
+    homes = [run_folder(folder, row, 0) for row in rows]
+    if alike := [row for row, home in zip(rows, homes, strict=True) if homes.count(home) > 1]:
+        raise ConfigError(f"{' and '.join(alike)} would share a folder", remedy="write one of them in another way")
+    if (folder / SPEC).exists():
+        read_spec(folder / SPEC)  # it is one
+        there = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
+        if different := dict.fromkeys(_different(there, dict(spec))):
+            raise ConfigError(f"holds other runs: {'; '.join(different)}", where=str(folder), remedy="use another name")
+    elif folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
+        raise ConfigError(f"is not empty and has no {SPEC}", where=str(folder), remedy="use another name")
+
+
+def _different(there: Any, here: Any, key: str = "") -> Iterator[str]:
+    """What two specs do not have in common, from the innermost mapping."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in dict.fromkeys([*there, *here]):
+            yield from _different(there.get(name), here.get(name), name)
+    elif _is_list_of_mappings(there) and _is_list_of_mappings(here) and len(there) == len(here):
+        for one, other in zip(there, here, strict=True):
+            yield from _different(one, other, key)
+    elif there != here:
+        yield f"{key} is {_short(there)} there, {_short(here)} here"
+
+
+def _is_list_of_mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _short(value: Any) -> str:
+    if _is_list_of_mappings(value):
+        return ", ".join(str(item.get("row", item)) for item in value)
+    return str(value)
+
+
+def runs_in_order(spec: Spec) -> Iterator[tuple[TableRow, int]]:
+    """All rows with one seed, then with the next: what is there when it stops can be compared."""
+    return ((row, seed) for seed in spec.seeds for row in spec.rows)
+
+
+def records(folder: Path, spec: Spec) -> list[Record]:
+    """Of the runs that are over.
+
+    Raises:
+        ConfigError: a file that is no record.
+    """
+    files = (run_folder(folder, row.row, seed) / RECORD for row, seed in runs_in_order(spec))
+    return [read_record(file) for file in files if file.exists()]
+
+
+def run_here(folder: Path, row: TableRow, seed: int) -> int:
+    """One run in a process of its own, which shows what it does; its exit code, negative for a signal."""
+    command = [sys.executable, "-m", "akyolo.paper.child", str(folder), row.row, str(seed)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        try:
+            return child.wait()
+        finally:
+            if child.stdin:
+                child.stdin.close()  # interrupted: the child ends
