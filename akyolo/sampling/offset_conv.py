@@ -1,4 +1,4 @@
-"""The convolution that says by how much taps move."""
+"""The layers that say by how much taps move."""
 
 from torch import Tensor, nn
 
@@ -35,4 +35,14 @@ class ZeroConv(OffsetConv):
         """As for an OffsetConv."""
         super().reset_parameters()
         assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+
+@loadable
+class ZeroLinear(nn.Linear):
+    """A linear layer that starts, and restarts, at zero: at first nothing moves."""
+
+    def reset_parameters(self) -> None:
+        """As for an OffsetConv."""
+        nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import anchor_families  # noqa: F401  adds its families
 import dcn_family  # noqa: F401
+import dk_family  # noqa: F401
 import dsconv_family  # noqa: F401
 import icnn_family  # noqa: F401
 import numpy as np
