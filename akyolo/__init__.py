@@ -3,7 +3,7 @@
 Importing it is enough for plain `from ultralytics import YOLO` to understand our model YAMLs and checkpoints.
 """
 
-from akyolo import heads, ops  # noqa: F401  registers what a YAML may name
+from akyolo import blocks, heads, ops  # noqa: F401  registers what a YAML may name
 from akyolo.registry import import_installed, register
 from akyolo.upstream.model import YOLO
 

@@ -1,4 +1,4 @@
-"""The modules that a model YAML may name: operators and heads."""
+"""The modules that a model YAML may name: operators, blocks and heads."""
 
 import importlib
 import inspect
@@ -16,6 +16,7 @@ from akyolo.errors import RowError, did_you_mean, first_line
 ENTRY_POINTS = "akyolo.operators"
 
 Module = TypeVar("Module", bound=type[nn.Module])
+STAND_INS = ("Conv", "Bottleneck", "Detect", "Classify")  # of an operator, a block, and two kinds of heads
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class OperatorSpec:
     """One module: the name a YAML row uses, its class, and the upstream module whose channel law it follows.
 
     The constructor's first parameter is what upstream knows by itself: `c1` of an operator (which stands in for Conv),
-    the channels `ch` of all levels of a head (which stands in for Detect).
+    of a block (Bottleneck) or of a head on one level (Classify); the channels `ch` of all levels of a head (Detect).
     """
 
     name: str
@@ -35,9 +36,9 @@ class OperatorSpec:
         """The constructor's signature without `self`: what a row binds to."""
         return inspect.signature(self.module)
 
-    def built(self, activation: nn.Module, /, c1: int, c2: int, *args: Any, **keywords: Any) -> nn.Module:
-        """The operator in the place of a Conv with this activation, unless its own `act` names another."""
-        bound = self.signature.bind(c1, c2, *args, **keywords)
+    def built(self, activation: nn.Module | None, /, *args: Any, **keywords: Any) -> nn.Module:
+        """The module in the place of one with this activation, unless its own `act` names another."""
+        bound = self.signature.bind(*args, **keywords)
         if "act" in self.signature.parameters and bound.arguments.get("act", True) is True:
             bound.arguments["act"] = activation  # upstream's `activation:` holds only while it builds its own modules
         return self.module(*bound.args, **bound.kwargs)
@@ -56,8 +57,10 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
     """Make a module usable in a model YAML, under its class name unless `name` is given.
 
     Raises:
-        ValueError: the name is taken by another module.
+        ValueError: the name is taken by another module, or upstream's module is none of STAND_INS.
     """
+    if stands_in not in STAND_INS:
+        raise ValueError(f"nothing can stand in for {stands_in!r}, only for {', '.join(STAND_INS)}")
 
     def add(module: Module) -> Module:
         key = name or module.__name__
@@ -101,7 +104,7 @@ def operator(name: str) -> OperatorSpec:
 
 
 def operators() -> Iterator[OperatorSpec]:
-    """All registered operators, by name; a head is none."""
+    """All registered operators, by name; a block or a head is none."""
     return (spec for name, spec in sorted(_operators.items()) if spec.stands_in == "Conv")
 
 

@@ -14,9 +14,9 @@ def _no_greeting(record: logging.LogRecord) -> bool:
 _logger = logging.getLogger("ultralytics")
 _logger.addFilter(_no_greeting)
 try:
-    from ultralytics.nn.modules import Bottleneck, Conv, Detect
+    from ultralytics.nn.modules import Bottleneck, Classify, Conv, Detect
     from ultralytics.utils.metrics import bbox_iou
 finally:
     _logger.removeFilter(_no_greeting)
 
-__all__ = ["Bottleneck", "Conv", "Detect", "bbox_iou"]
+__all__ = ["Bottleneck", "Classify", "Conv", "Detect", "bbox_iou"]

@@ -22,3 +22,8 @@ def test_registering_the_same_module_again_changes_nothing():
 def test_an_unknown_name_names_the_closest():
     with pytest.raises(RowError, match="did you mean 'AKConv'"):
         operator("AkConv")
+
+
+def test_only_what_upstreams_parser_can_build_in_its_place_is_stood_in_for():
+    with pytest.raises(ValueError, match="nothing can stand in for 'C2f', only for Conv, Bottleneck"):
+        register("Other", stands_in="C2f")(nn.Identity)

@@ -13,16 +13,18 @@ from akyolo.cli.streams import stdout_to_stderr
 from akyolo.errors import ConfigError
 from akyolo.rows import ChangedRow, SwapRule, literal, model_yaml_text, row_text, scale_in, swap
 
-SUMMARY = "write an operator into a model YAML in place of its 3x3 convolutions"
+SUMMARY = "write an operator into a model YAML in place of its convolutions"
 
 HELP = """\
-Read BASE, a model YAML of Ultralytics or your own, and replace 3x3 convolutions by an operator (`akyolo ops`):
+Read BASE, a model YAML of Ultralytics or your own, and replace convolutions by an operator (`akyolo ops`):
 
   akyolo swap yolov8n.yaml --op AKConv --args 5 --where downsample -o yolov8n-mine.yaml
   akyolo swap yolov8n-mine.yaml --op Conv --args 3 --where downsample        and back
 
 Places: downsample (stride 2, but not row 0), bottleneck (the second convolution in the bottlenecks of C3, C2f, C3k2),
 elan_last (the last 3x3 of each YOLOv7 ELAN in the backbone), all3x3 (every 3x3 and block), or rows by number, as 5,12.
+In models of DWBottleneck and InvertedResidual, without --args: depthwise (their 3x3), pointwise (their 1x1, and every
+other 1x1 of stride 1).
 """
 SUFFIXES = (".yaml", ".yml")
 

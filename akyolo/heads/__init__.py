@@ -1,5 +1,6 @@
-"""The detection heads: importing this package registers them."""
+"""The heads: importing this package registers them."""
 
 from akyolo.heads.anchor_detect import AnchorDetect, IDetect
+from akyolo.heads.classifier import Classifier
 
-__all__ = ["AnchorDetect", "IDetect"]
+__all__ = ["AnchorDetect", "Classifier", "IDetect"]

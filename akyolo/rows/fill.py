@@ -9,6 +9,7 @@ from akyolo.errors import RowError
 from akyolo.ops.csp import put_inside
 from akyolo.registry import OperatorSpec, operator
 from akyolo.rows.plan import Plan, PlannedRow
+from akyolo.rows.stand_ins import STAND_INS
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,15 @@ def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modu
         closing = stand_in.cv3 if hasattr(stand_in, "cv3") else stand_in.cv2
         channels = [stand_in.cv1.conv.in_channels, closing.conv.out_channels]
         return stand_in, f"{stand_in.type}({spec.name})", Call(len(stand_in.m), [*channels, *row.of_block, *own])
-    if spec.stands_in == "Detect":
-        channels = [branch[0].conv.in_channels for branch in stand_in.cv2]
-        return (
-            spec.module(channels, stand_in.nc, *row.args, **row.keywords),
-            kind,
-            Call(1, [stand_in.nc, *own, channels]),
-        )
+    law = STAND_INS[spec.stands_in]
     repeated: list[Any] = list(stand_in) if isinstance(stand_in, nn.Sequential) else [stand_in]
-    c1, c2, act = repeated[0].conv.in_channels, repeated[0].conv.out_channels, repeated[0].act
-    if len(repeated) > 1 and c1 != c2:
+    decided, act = law.decided(repeated[0]), law.activation(repeated[0])
+    if len(repeated) > 1 and decided[0] != decided[1]:
         raise RowError(
-            f"{len(repeated)} repeats of {spec.name} need as many input as output channels, here {c1} and {c2}",
+            f"{len(repeated)} repeats of {spec.name} need as many input as output channels, "
+            f"here {decided[0]} and {decided[1]}",
             remedy="write the first as a row of its own",
         )
-    modules = [spec.built(act, c1, c2, *row.args, **row.keywords) for _ in repeated]
+    modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]
     module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
-    return module, kind, Call(len(modules), [c1, c2, *own])
+    return module, kind, Call(len(modules), [*decided, *own])

@@ -91,7 +91,9 @@ def row_signature(spec: OperatorSpec) -> inspect.Signature:
 
 
 def literal(value: Any) -> Any:
-    """Read `None` as upstream's rows may write it."""
+    """Read `None` as upstream's rows may write it, in a mapping too."""
+    if isinstance(value, dict):
+        return {key: literal(inner) for key, inner in value.items()}
     if isinstance(value, str):
         with contextlib.suppress(ValueError, SyntaxError):
             return ast.literal_eval(value)

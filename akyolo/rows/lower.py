@@ -21,6 +21,7 @@ from akyolo.rows.grammar import (
     split_mapping,
 )
 from akyolo.rows.plan import Plan, PlannedRow
+from akyolo.rows.stand_ins import STAND_INS
 
 
 def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Mapping[str, Any], Plan]:
@@ -98,12 +99,14 @@ def _check_source(source: Any, index: int, where: str) -> None:
 
 
 def _check_place(spec: OperatorSpec, source: Any, repeats: int, is_last: bool, where: str) -> None:
-    """An operator looks at one row; a head looks at a list of them, and ends the model."""
-    if spec.stands_in != "Detect":
-        if not is_whole(source):
-            raise RowError(f"{spec.name} looks at one row, not at {source!r}", where=where)
-    elif not isinstance(source, list) or not is_last or repeats != 1:
-        raise RowError(f"{spec.name} is a head: the last row, once, which looks at a list of rows", where=where)
+    """All look at one row, but a head for several levels at a list of them; a head ends the model."""
+    stand_in = STAND_INS[spec.stands_in]
+    fits = isinstance(source, list) == stand_in.sees_levels
+    if not stand_in.is_head and not fits:
+        raise RowError(f"{spec.name} looks at one row, not at {source!r}", where=where)
+    if stand_in.is_head and not (fits and is_last and repeats == 1):
+        levels = "a list of rows" if stand_in.sees_levels else "one row"
+        raise RowError(f"{spec.name} is a head: the last row, once, which looks at {levels}", where=where)
 
 
 def _lower_row(
@@ -114,20 +117,23 @@ def _lower_row(
         positional, keywords = split_mapping(args)
         inner = _inner(spec, keywords, where)
         return PlannedRow(index, spec.name, (), inner, where, block, tuple(positional[1:])), positional
-    if spec.stands_in == "Detect":
+    stand_in = STAND_INS[spec.stands_in]
+    if stand_in.is_head:
         positional, keywords = split_mapping(args)
         of_top = {key: _from_top_level(value, cfg, where) for key, value in keywords.items()}
         args = [*(_from_top_level(value, cfg, where) for value in positional), *([of_top] if of_top else [])]
     bound = bind(spec, args, where)
-    if spec.stands_in == "Detect":
-        return PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, where), [bound.args[0]]
-    channels, stride = bound.arguments["c2"], bound.arguments.get("stride", 1)
+    if not stand_in.is_head:
+        _check_channels_and_stride(bound.arguments, where)
+    return PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, where), stand_in.row(bound.arguments)
+
+
+def _check_channels_and_stride(arguments: Mapping[str, Any], where: str) -> None:
+    channels, stride = arguments["c2"], arguments.get("stride", 1)
     if channels != "nc" and (not is_whole(channels) or channels < 1):
         raise RowError(f"output channels {channels!r} must be a whole number of at least 1", where=where)
     if not is_whole(stride) or stride < 1:
         raise RowError(f"stride={stride!r} must be a whole number of at least 1", where=where)
-    planned = PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, where)
-    return planned, [channels, 1, stride]  # a 1x1 with the same output channels and stride
 
 
 def _inner(spec: OperatorSpec, keywords: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -1,44 +1,27 @@
 """Swap plain convolutions of a model YAML for an operator, or the other way round.
 
-A rule changes rows of two kinds: a 3x3 `Conv` (or an operator in its place), and a CSP block, in whose bottlenecks the
-second convolution is swapped:
+A rule changes rows of three kinds: a `Conv` (or an operator in its place), a CSP block, in whose bottlenecks the second
+convolution is swapped, and a block of ours, whose keywords name its convolutions:
 
-    [-1, 1, Conv, [128, 3, 2]]  <->  [-1, 1, AKConv, [128, 5, 2]]
-    [-1, 3, C2f, [128, True]]   <->  [-1, 3, C2f(AKConv), [128, True, {num_param: 5}]]
+    [-1, 1, Conv, [128, 3, 2]]     <->  [-1, 1, AKConv, [128, 5, 2]]
+    [-1, 3, C2f, [128, True]]      <->  [-1, 3, C2f(AKConv), [128, True, {num_param: 5}]]
+    [-1, 1, DWBottleneck, [512]]   <->  [-1, 1, DWBottleneck, [512, {depthwise: {CondConv: {experts: 4}}}]]
 """
 
 import copy
 import inspect
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 
+from akyolo.blocks.replaceable import KERNEL_SIZES, PLAIN, replacement
 from akyolo.errors import RowError, did_you_mean
-from akyolo.registry import OperatorSpec, is_registered, operator, operators
-from akyolo.rows.grammar import (
-    BLOCKS,
-    ROW,
-    bind,
-    block_and_operator,
-    grammar,
-    is_whole,
-    parts,
-    section,
-    source_of,
-    split_mapping,
-)
+from akyolo.registry import OperatorSpec, operators
+from akyolo.rows.grammar import grammar, section, source_of
+from akyolo.rows.places import Place, chosen, place_of
 
-PLAIN = "Conv"
-PLACES = {
-    "downsample": "a 3x3 convolution of stride 2 after row 0",
-    "bottleneck": f"a block {', '.join(BLOCKS)}",
-    "elan_last": "the second of two 3x3 convolutions before a Concat of 4 rows in the backbone",
-    "all3x3": f"a 3x3 convolution or a block {', '.join(BLOCKS)}",
-}
-_NUMBERS = re.compile(r"\s*[0-9]+\s*(,\s*[0-9]+\s*)*")
 _OF_THE_ROW = ("c1", "c2", "stride")  # arguments that a rule leaves as they are
 _TRIAL_CHANNELS = 16
 
@@ -49,8 +32,10 @@ class SwapRule:
 
     Args:
         op: a registered operator that stands in for `Conv`, or `Conv` itself to swap back.
-        args: its arguments after c2, in the order of its constructor and without stride.
-        where: `downsample`, `bottleneck`, `elan_last`, `all3x3`, or row numbers such as `5,12`.
+        args: its arguments after c2, in the order of its constructor and without stride; the kernel size may be left
+            out where the place has one, at `depthwise` and `pointwise`.
+        where: a place (`akyolo.rows.places.PLACES`), or row numbers such as `5,12`; of a block of ours a number means
+            the depthwise convolution.
         keywords: further arguments, by name.
     """
 
@@ -66,15 +51,6 @@ class ChangedRow(NamedTuple):
     number: int
     before: list[Any]
     after: list[Any]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """What a rule keeps of a row: its arguments, and its stride (None: it writes none) or the block that it is."""
-
-    args: list[Any]
-    stride: int | None = None
-    block: str = ""
 
 
 def swap(cfg: Mapping[str, Any], rule: SwapRule) -> tuple[dict[str, Any], list[ChangedRow]]:
@@ -95,16 +71,18 @@ def swap(cfg: Mapping[str, Any], rule: SwapRule) -> tuple[dict[str, Any], list[C
     # row by row: a YAML anchor makes one list of several rows
     backbone, head = ([copy.deepcopy(row) for row in section(cfg, name, file)] for name in ("backbone", "head"))
     rows = [*backbone, *head]
-    places = {index: place for index, row in enumerate(rows) if (place := _place(row, _where(file, index)))}
-    chosen = _chosen(rule.where, rows, places, len(backbone), file)
+    found = {index: place_of(row, rule.where, _where(file, index)) for index, row in enumerate(rows)}
+    places = {index: place for index, place in found.items() if place}
+    indices = chosen(rule.where, rows, places, len(backbone), file)
+    rules = {kind: _completed(rule, spec, kind) for kind in {places[index].kind for index in indices}}
     changes = []
-    for index in chosen:
+    for index in indices:
         row, before = rows[index], copy.deepcopy(rows[index])
-        row[2:] = _written(rule, spec, places[index], _where(file, index))
+        row[2:] = _written(rules[places[index].kind], spec, places[index], _where(file, index))
         if row != before:
             changes.append(ChangedRow(index, before, copy.deepcopy(row)))
     if not changes:
-        raise RowError(f"{rule.where} changes nothing: row {_listed(chosen)} already is so", where=file)
+        raise RowError(f"{rule.where} changes nothing: row {_listed(indices)} already is so", where=file)
     return {**copy.deepcopy(dict(cfg)), "backbone": backbone, "head": head}, changes
 
 
@@ -120,17 +98,47 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 def _target(rule: SwapRule) -> OperatorSpec | None:
-    """The operator to write, its arguments checked; None for the plain convolution."""
-    if rule.op == PLAIN:
-        if rule.args != (3,) or rule.keywords:
-            raise RowError(f"{PLAIN} is written back as 3x3 only", remedy="its one argument is 3, the kernel size")
-        return None
+    """The operator to write; None for the plain convolution."""
     known = {spec.name: spec for spec in operators()}
-    if rule.op not in known:
+    if rule.op != PLAIN and rule.op not in known:
         raise RowError(f"unknown operator {rule.op!r}", remedy=did_you_mean(rule.op, [PLAIN, *known]))
-    spec = known[rule.op]
-    _check_values(spec, _by_name(rule, spec))
-    return spec
+    return known.get(rule.op)
+
+
+def _completed(rule: SwapRule, spec: OperatorSpec | None, kind: str) -> SwapRule:
+    """The rule for places of this kind, checked, and with their kernel size where an operator needs to be told."""
+    if spec is None:
+        _check_plain(rule, kind)
+        return rule
+    if kind and "kernel_size" in _parameters(spec):
+        rule = _with_kernel_size(rule, spec, kind)
+    named = _by_name(rule, spec)
+    if kind:
+        replacement(kind, {spec.name: _without_kernel_size(named)})
+    _check_values(spec, named)
+    return rule
+
+
+def _check_plain(rule: SwapRule, kind: str) -> None:
+    size = KERNEL_SIZES.get(kind, 3)
+    if rule.keywords or rule.args not in [(size,), *([()] if kind else [])]:
+        raise RowError(
+            f"{PLAIN} is written back as {size}x{size} only", remedy=f"its one argument is {size}, the kernel size"
+        )
+
+
+def _with_kernel_size(rule: SwapRule, spec: OperatorSpec, kind: str) -> SwapRule:
+    size, written = KERNEL_SIZES[kind], _bound(rule, spec).get("kernel_size")
+    if written is None:
+        first = next(iter(_parameters(spec)))
+        if first == "kernel_size":
+            return replace(rule, args=(size,))
+        return replace(rule, keywords={**rule.keywords, "kernel_size": size})
+    if written != size:
+        raise RowError(
+            f"kernel_size={written!r} does not fit a {kind} convolution: it is {size}", remedy="leave it out"
+        )
+    return rule
 
 
 def _parameters(spec: OperatorSpec) -> dict[str, inspect.Parameter]:
@@ -140,6 +148,18 @@ def _parameters(spec: OperatorSpec) -> dict[str, inspect.Parameter]:
 
 def _by_name(rule: SwapRule, spec: OperatorSpec) -> dict[str, Any]:
     """All arguments of the rule by their names, as a block's mapping has them."""
+    bound = _bound(rule, spec)
+    missing = [name for name, p in _parameters(spec).items() if _is_required(p) and name not in (*bound, "stride")]
+    if missing:
+        raise RowError(
+            f"{rule.op} {list(rule.args)}: missing a required argument: {missing[0]!r}",
+            remedy=f"{rule.op} takes {grammar(spec)}",
+        )
+    return bound
+
+
+def _bound(rule: SwapRule, spec: OperatorSpec) -> dict[str, Any]:
+    """What the rule says, by name."""
     parameters = _parameters(spec)
     remedy = f"{rule.op} takes {grammar(spec)}"
     for keyword in rule.keywords:
@@ -154,10 +174,12 @@ def _by_name(rule: SwapRule, spec: OperatorSpec) -> dict[str, Any]:
         raise RowError(f"{rule.op} {list(rule.args)}: {error}", remedy=remedy) from None
     if "stride" in bound:
         raise RowError(f"{rule.op} {list(rule.args)}: {bound['stride']!r} would be stride, the row's", remedy=remedy)
-    missing = [name for name, p in parameters.items() if _is_required(p) and name not in (*bound, "stride")]
-    if missing:
-        raise RowError(f"{rule.op} {list(rule.args)}: missing a required argument: {missing[0]!r}", remedy=remedy)
     return dict(bound)
+
+
+def _without_kernel_size(named: Mapping[str, Any]) -> dict[str, Any]:
+    """What a block of ours does not say by itself."""
+    return {name: copy.deepcopy(value) for name, value in named.items() if name != "kernel_size"}
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
@@ -179,51 +201,36 @@ def _check_values(spec: OperatorSpec, named: Mapping[str, Any]) -> None:
         return
 
 
-# the rows
+# the new row
 
 
-def _place(row: Any, where: str) -> _Place | None:
-    """What a rule keeps of this row; None where no rule may change it."""
-    _, _, name, args = parts(row, where)
-    if not isinstance(name, str):
-        raise RowError(f"{row!r} is no row", where=where, remedy=ROW)
-    if name == PLAIN:
-        return _Place(args[:1], *args[2:]) if _is_plain_3x3(args) else None
-    block, inner = block_and_operator(name)
-    if not is_registered(inner):
-        return _Place(args, block=name) if name in BLOCKS else None
-    if block:
-        return _Place(split_mapping(args)[0], block=block)
-    return _operator_place(operator(name), args, where) if operator(name).stands_in == PLAIN else None
-
-
-def _is_plain_3x3(args: list[Any]) -> bool:
-    """[c2, 3] or [c2, 3, stride]."""
-    return len(args) in (2, 3) and is_whole(args[1]) and args[1] == 3 and all(is_whole(s) and s > 0 for s in args[2:])
-
-
-def _operator_place(spec: OperatorSpec, args: list[Any], where: str) -> _Place:
-    bound = bind(spec, args, where)
-    stride = bound.arguments.get("stride")
-    bound.apply_defaults()
-    if stride is None and bound.arguments.get("stride", 1) != 1:
-        stride = bound.arguments["stride"]  # written nowhere, but not what a Conv would do
-    if stride is not None and (not is_whole(stride) or stride < 1):
-        raise RowError(f"stride={stride!r} must be a whole number of at least 1", where=where)
-    return _Place([bound.arguments["c2"]], stride)
-
-
-def _written(rule: SwapRule, spec: OperatorSpec | None, place: _Place, where: str) -> tuple[str, list[Any]]:
+def _written(rule: SwapRule, spec: OperatorSpec | None, place: Place, where: str) -> tuple[str, list[Any]]:
     """Module and arguments of the new row."""
+    if place.block and place.kind:
+        return place.block, [*place.args, *_mapping(_keywords(rule, spec, place))]
     if spec is None:
         stride = [] if place.stride is None else [place.stride]
-        return (place.block, place.args) if place.block else (PLAIN, [*place.args, 3, *stride])
+        return (place.block, place.args) if place.block else (PLAIN, [*place.args, place.kernel_size, *stride])
+    named = copy.deepcopy(_by_name(rule, spec))
     if place.block:
-        mapping = copy.deepcopy(_by_name(rule, spec))
-        return f"{place.block}({rule.op})", [*place.args, *([mapping] if mapping else [])]
+        return f"{place.block}({rule.op})", [*place.args, *_mapping(named)]
+    if not place.kind and named.get("kernel_size") == 1 and place.stride in (None, 1):
+        raise RowError(f"{rule.op} of kernel_size=1 would be pointwise, and is no 3x3 to swap back", where=where)
     by_place, by_name = _stride(rule, spec, place.stride, where)
     mapping = copy.deepcopy({**rule.keywords, **by_name})
-    return rule.op, [*place.args, *copy.deepcopy(rule.args), *by_place, *([mapping] if mapping else [])]
+    return rule.op, [*place.args, *copy.deepcopy(rule.args), *by_place, *_mapping(mapping)]
+
+
+def _mapping(keywords: dict[str, Any]) -> list[dict[str, Any]]:
+    return [keywords] if keywords else []
+
+
+def _keywords(rule: SwapRule, spec: OperatorSpec | None, place: Place) -> dict[str, Any]:
+    """Those of one of our blocks, with the rule's operator or, for a plain convolution, without any there."""
+    if spec is None:
+        return {key: value for key, value in place.keywords.items() if key != place.kind}
+    own = _without_kernel_size(_by_name(rule, spec))
+    return {**place.keywords, place.kind: {spec.name: own} if own else spec.name}
 
 
 def _stride(
@@ -243,54 +250,3 @@ def _stride(
     following = list(parameters)[len(rule.args) :]
     is_next = following[:1] == ["stride"] and parameter.kind is not parameter.KEYWORD_ONLY
     return ((stride,), {}) if is_next else ((), {"stride": stride})
-
-
-# the places
-
-
-def _chosen(where: str, rows: list[Any], places: Mapping[int, _Place], backbone: int, file: str) -> list[int]:
-    if _NUMBERS.fullmatch(where):
-        return _numbered(where, rows, places, file)
-    if where not in PLACES:
-        raise RowError(
-            f"unknown place {where!r}", remedy=f"{did_you_mean(where, PLACES)} Or name rows by number, as 5,12"
-        )
-    of_place = {
-        "downsample": lambda i: i > 0 and places[i].stride == 2,
-        "bottleneck": lambda i: bool(places[i].block),
-        "elan_last": lambda i: i < backbone - 1 and _is_last_of_elan(i, rows, places),
-        "all3x3": lambda _: True,
-    }[where]
-    found = [index for index in places if of_place(index)]
-    if not found:
-        raise RowError(f"{where} looks for {PLACES[where]}, and there is none", where=file)
-    return found
-
-
-def _is_last_of_elan(index: int, rows: list[Any], places: Mapping[int, _Place]) -> bool:
-    """Row `index` and the one before are a chain of two 3x3 convolutions of stride 1, then a Concat of 4 rows."""
-    for i in (index - 1, index):
-        if i not in places or places[i].block or places[i].stride not in (None, 1) or rows[i][0] != -1:
-            return False
-    sources, _, module, _ = rows[index + 1]
-    return module == "Concat" and isinstance(sources, list) and len(sources) == 4
-
-
-def _numbered(where: str, rows: list[Any], places: Mapping[int, _Place], file: str) -> list[int]:
-    numbers = sorted({int(number) for number in where.split(",")})
-    for number in numbers:
-        if number >= len(rows):
-            raise RowError(f"there is no row {number}", where=file, remedy=f"its rows are 0 to {len(rows) - 1}")
-        if number not in places:
-            raise RowError(_why_not(*rows[number][2:]), where=_where(file, number))
-    return numbers
-
-
-def _why_not(name: str, args: list[Any]) -> str:
-    """Why no rule may change a row of this module."""
-    block, inner = block_and_operator(name)
-    if block:
-        return f"{name} cannot be swapped: {inner} is no operator"
-    if name == PLAIN:
-        return f"{name} {args} cannot be swapped: only a plain 3x3, [c2, 3] or [c2, 3, stride], can"
-    return f"{name} {args} cannot be swapped: it is no {PLAIN}, nothing in its place, and no block {', '.join(BLOCKS)}"

@@ -47,7 +47,7 @@ RELIED_ON = {
     ],
     "ultralytics.engine.validator": ["AutoBackend", "get_torch_device_backend"],
     "ultralytics.models.yolo.model": ["YOLO.task_map", "YOLO._new", "YOLO._load", "YOLO._smart_load"],
-    "ultralytics.nn.modules": ["Bottleneck", "Conv.forward_fuse", "Detect"],
+    "ultralytics.nn.modules": ["Bottleneck", "Classify.forward", "Conv.forward_fuse", "Detect"],
     "ultralytics.nn.tasks": [
         "DetectionModel.init_criterion",
         "guess_model_task",

@@ -33,6 +33,21 @@ def test_our_row_becomes_a_conv_of_the_same_channels_stride_and_repeats():
     assert row.where == "my.yaml, row 1"
 
 
+def test_a_block_becomes_a_bottleneck_and_a_head_a_classify():
+    own = {"depthwise": {"AKConv": {"shape": "None", "num_param": 3}}}
+    ours = cfg([-1, 1, "Conv", [64, 3, 2]], [-1, 2, "DWBottleneck", [128, 2, own]])
+    ours["head"] = [[-1, 1, "Classifier", ["nc"]]]
+    lowered, plan = lower(ours, KNOWN)
+    assert lowered["backbone"][1] == [-1, 2, "Bottleneck", [128]]
+    assert lowered["head"] == [[-1, 1, "Classify", ["nc"]]]
+    block, head = plan.rows
+    assert block.args == (2,)
+    assert dict(block.keywords) == {
+        "depthwise": {"AKConv": {"shape": None, "num_param": 3}}
+    }  # None as upstream writes it
+    assert (head.operator, head.args, dict(head.keywords)) == ("Classifier", (), {})
+
+
 def test_rows_of_the_head_count_on():
     ours = cfg([-1, 1, "Conv", [64, 3, 2]])
     ours["head"].insert(0, [-1, 1, "LDConv", ["nc", 3]])

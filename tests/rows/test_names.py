@@ -3,6 +3,7 @@
 import pytest
 
 from akyolo.errors import RowError
+from akyolo.packaged import packaged as shipped
 from akyolo.rows import find_model_yaml
 
 
@@ -44,3 +45,18 @@ def test_two_candidates_are_listed(packaged, in_tmp):
 @pytest.mark.parametrize("name", ["yolov8n.yaml", "nothing.yaml", "yolov9n-akconv5.yaml", "exp1models/x.yaml"])
 def test_other_names_find_nothing(packaged, in_tmp, name):
     assert find_model_yaml(name, packaged)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "scale"),
+    [
+        ("resnet50.yaml", "resnet50.yaml", ""),
+        ("resnet50-dw-dk.yaml", "resnet50-dw-dk.yaml", ""),
+        ("cfg/mobilenetv2.yaml", "mobilenetv2.yaml", ""),
+        ("mobilenetv2-dk.yaml", "mobilenetv2-dk.yaml", ""),
+        ("yolo26s-sem-icnn.yaml", "yolo26n-sem-icnn.yaml", "s"),
+    ],
+)
+def test_shipped_models_of_other_tasks(in_tmp, name, file, scale):
+    found, letter = find_model_yaml(name, shipped("cfg"))
+    assert (found.name, letter) == (file, scale)

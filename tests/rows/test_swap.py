@@ -12,6 +12,7 @@ from ultralytics.utils import ROOT
 
 from akyolo import registry
 from akyolo.errors import RowError
+from akyolo.packaged import packaged
 from akyolo.rows import SwapRule, model_yaml_text, row_text, scale_in, swap
 
 AKCONV5 = SwapRule("AKConv", (5,), "downsample")
@@ -50,6 +51,8 @@ MODELS = {
     str(path.relative_to(ROOT)): yaml.safe_load(path.read_text("utf-8")) for path in ROOT.rglob("models/*/*.yaml")
 }
 MODELS["yolov7-tiny"] = yolov7_tiny()
+OURS = ("resnet50-dw.yaml", "mobilenetv2.yaml")
+MODELS |= {name: yaml.safe_load((packaged("cfg") / name).read_text("utf-8")) for name in OURS}
 YOLOV5, YOLOV8 = (MODELS[f"cfg/models/{name}.yaml"] for name in ("v5/yolov5", "v8/yolov8"))
 
 
@@ -158,6 +161,88 @@ def test_the_row_back(row, after):
     assert swapped_row(row, SwapRule("Conv", (3,), "1")) == after
 
 
+DK, CONDCONV = {"DeformKernel": {"scope": 5}}, {"CondConv": {"experts": 4}}
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "args"),
+    [
+        (["DWBottleneck", [64]], ("DeformKernel", (), "depthwise"), [64, {"depthwise": "DeformKernel"}]),
+        (["DWBottleneck", [64, 2]], ("DeformKernel", (), "1", {"scope": 5}), [64, 2, {"depthwise": DK}]),
+        (["DWBottleneck", [64]], ("DeformKernel", (3,), "depthwise", {"scope": 5}), [64, {"depthwise": DK}]),
+        (
+            ["InvertedResidual", [64, {"expansion": 1}]],
+            ("DeformKernel", (), "depthwise", {"kernel_size": 3, "scope": 5}),
+            [64, {"expansion": 1, "depthwise": DK}],
+        ),
+        (
+            ["InvertedResidual", [64, {"depthwise": DK, "expansion": 1}]],
+            ("CondConv", (), "depthwise", {"experts": 4}),
+            [64, {"depthwise": CONDCONV, "expansion": 1}],
+        ),
+        (
+            ["InvertedResidual", [64, {"depthwise": DK}]],
+            ("CondConv", (1,), "pointwise", {"experts": 4}),
+            [64, {"depthwise": DK, "pointwise": CONDCONV}],
+        ),
+        (["Conv", [64, 1]], ("CondConv", (), "pointwise", {"experts": 4}), [64, 1, {"experts": 4}]),
+        (["Conv", [64, 1, 1]], ("CondConv", (1,), "pointwise"), [64, 1, 1]),
+        (["Conv", [64, 1]], ("CondConv", (), "pointwise", {"kernel_size": 1}), [64, {"kernel_size": 1}]),
+    ],
+)
+def test_a_keyword_of_a_block_or_a_1x1(row, rule, args):
+    """The kernel size is the place's, and may be repeated."""
+    changed = swapped_row([-1, 1, *row], SwapRule(*rule))
+    assert changed == [-1, 1, rule[0] if row[0] == "Conv" else row[0], args]
+
+
+@pytest.mark.parametrize(
+    ("row", "where", "after"),
+    [
+        (["DWBottleneck", [64, 2, {"depthwise": DK}]], "1", ["DWBottleneck", [64, 2]]),
+        (
+            ["DWBottleneck", [64, {"depthwise": DK, "pointwise": DK}]],
+            "depthwise",
+            ["DWBottleneck", [64, {"pointwise": DK}]],
+        ),
+        (
+            ["DWBottleneck", [64, {"depthwise": DK, "pointwise": DK}]],
+            "pointwise",
+            ["DWBottleneck", [64, {"depthwise": DK}]],
+        ),
+        (["CondConv", [64, 1, {"experts": 4}]], "pointwise", ["Conv", [64, 1]]),
+        (["CondConv", [64, {"kernel_size": 1, "stride": 1}]], "pointwise", ["Conv", [64, 1, 1]]),
+        (["CondConv", [64, 3, 2]], "1", ["Conv", [64, 3, 2]]),
+    ],
+)
+def test_a_keyword_or_a_1x1_back(row, where, after):
+    size = 1 if where == "pointwise" else 3
+    for args in [(size,), *([()] if row[0] != "CondConv" or size == 1 else [])]:
+        assert swapped_row([-1, 1, *row], SwapRule("Conv", args, where)) == [-1, 1, *after]
+
+
+@pytest.mark.parametrize(
+    ("model", "where", "numbers"),
+    [
+        ("resnet50-dw.yaml", "depthwise", [2, 3, 4, 5, 6, 7, 8, 9]),
+        ("resnet50-dw.yaml", "pointwise", [2, 3, 4, 5, 6, 7, 8, 9]),
+        ("mobilenetv2.yaml", "depthwise", list(range(1, 13))),
+        ("mobilenetv2.yaml", "pointwise", list(range(1, 14))),
+        ("mobilenetv2.yaml", "5, 4", [4, 5]),
+        ("yolov7-tiny", "pointwise", [2, 3, 7, 9, 10, 14, 16, 17, 21, 23, 24, 28, 29, 30, 34]),
+    ],
+)
+def test_depthwise_and_pointwise_places(model, where, numbers):
+    _, changes = swap(MODELS[model], SwapRule("CondConv", (), where))
+    assert [change.number for change in changes] == numbers
+
+
+def test_a_1x1_of_an_operator_is_no_3x3():
+    model = cfg([-1, 1, "Conv", [64, 3]], [-1, 1, "CondConv", [64, 1]], [-1, 1, "CondConv", [64, 1, 2]])
+    _, changes = swap(model, SwapRule("Conv", (3,), "all3x3"))
+    assert [change.number for change in changes] == [2]
+
+
 def test_the_result_shares_nothing_with_base_or_rule():
     points = [[0, 0], [1, 1]]
     base = cfg([-1, 1, "Conv", [64, 3]], [-1, 3, "C3", [64]], [-1, 1, "Conv", [64, 3]])
@@ -236,7 +321,7 @@ def test_an_operator_without_stride_takes_blocks_but_no_row_of_stride_two(regist
 
 
 def test_an_operator_that_stands_in_for_something_else_is_refused_and_left_alone(registers):
-    registers("Other", stands_in="C2f")(Still)
+    registers("Other", stands_in="Detect")(Still)
     with pytest.raises(RowError, match=r"^unknown operator .Other."):
         swap(YOLOV8, SwapRule("Other", (), "downsample"))
     with pytest.raises(RowError, match=r"row 1: Other .* cannot be swapped"):
@@ -294,6 +379,29 @@ def test_swapping_back_restores_the_base(there, arguments):
     assert yaml.safe_load(model_yaml_text(new)) == new
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("where", "op", "keywords"),
+    [
+        ("depthwise", "DeformKernel", {}),
+        ("depthwise", "CondConv", {"experts": 2}),
+        ("pointwise", "GlobalDeformKernel", {"scope": 2, "groups": 1}),
+        ("pointwise", "CondConv", {"kernel_size": 1}),
+    ],
+)
+def test_swapping_a_keyword_back_restores_the_base(name, where, op, keywords):
+    base = MODELS[name]
+    try:
+        new, changes = swap(base, SwapRule(op, (), where, keywords))
+    except RowError as error:
+        assert name not in OURS and str(error).endswith("and there is none")
+        return
+    back, changed_back = swap(new, SwapRule("Conv", (), where))
+    assert back == base
+    assert changed_back == [(number, after, old) for number, old, after in changes]
+    assert yaml.safe_load(model_yaml_text(new)) == new
+
+
 # refusals
 
 
@@ -338,8 +446,48 @@ def test_a_rule_that_cannot_be_is_refused(rule, message):
 
 
 @pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (SwapRule("DeformKernel", (5,), "depthwise"), "kernel_size=5 does not fit a depthwise convolution: it is 3"),
+        (SwapRule("CondConv", (3,), "pointwise"), "kernel_size=3 does not fit a pointwise convolution: it is 1"),
+        (SwapRule("Conv", (1,), "depthwise"), "Conv is written back as 3x3 only"),
+        (SwapRule("Conv", (3,), "pointwise"), "Conv is written back as 1x1 only\n  its one argument is 1, the"),
+        (SwapRule("Conv", (), "1,2"), "Conv is written back as 3x3 only"),
+        (SwapRule("CondConv", (), "1,2"), "CondConv []: missing a required argument: 'kernel_size'"),
+        (SwapRule("CondConv", (1,), "2"), "my.yaml, row 2: CondConv of kernel_size=1 would be pointwise"),
+        (SwapRule("AKConv", (5,), "depthwise"), "depthwise: AKConv cannot stand there: it does not take kernel_size"),
+        (SwapRule("AKConv", (5,), "pointwise"), "pointwise: AKConv cannot stand there: it does not take kernel_size"),
+        (SwapRule("CondConv", (), "depthwise", {"groups": 2}), "groups of CondConv is the block's"),
+        (SwapRule("CondConv", (), "pointwise", {"act": False}), "act of CondConv is the block's"),
+        (SwapRule("CondConv", (), "depthwise", {"expert": 2}), "no argument 'expert', did you mean 'experts'"),
+        (SwapRule("CondConv", (), "depthwise", {"experts": 0}), "CondConv: experts=0"),
+        (SwapRule("CondConv", (1,), "3"), "row 3: Conv [64, 1] cannot be swapped: only a plain 3x3"),
+        (SwapRule("CondConv", (1,), "4"), "row 4: CondConv [64, 1] cannot be swapped by number: a 1x1 is the place"),
+    ],
+)
+def test_a_rule_that_does_not_fit_a_block_is_refused(rule, message):
+    rows = [
+        ["Conv", [64, 6, 2, 2]],
+        ["DWBottleneck", [64]],
+        ["Conv", [64, 3]],
+        ["Conv", [64, 1]],
+        ["CondConv", [64, 1]],
+    ]
+    with pytest.raises(RowError) as caught:
+        swap(cfg(*([-1, 1, *row] for row in rows)), rule)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["depthwise", "pointwise"])
+def test_a_model_without_the_place_is_named(where):
+    with pytest.raises(RowError, match=f"my.yaml: {where} looks for a .*, and there is none"):
+        swap(cfg([-1, 1, "Conv", [64, 3]]), SwapRule("CondConv", (), where))
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
+        ([-1, 1, "DWBottleneck", [64, 1, 2]], "my.yaml, row 1: DWBottleneck [64, 1, 2]: too many"),
         ([-1, 1, "Conv"], "my.yaml, row 1: [-1, 1, 'Conv'] is no row"),
         ([-1, 1, ["Conv"], [3]], "is no row"),
         ("Conv", "is no row"),

@@ -1,0 +1,6 @@
+"""Blocks whose convolutions a model YAML may replace: importing this package registers them."""
+
+from akyolo.blocks.depthwise_bottleneck import DWBottleneck
+from akyolo.blocks.inverted_residual import InvertedResidual
+
+__all__ = ["DWBottleneck", "InvertedResidual"]
