@@ -69,9 +69,9 @@ def place_of(row: Any, wanted: str, where: str) -> Place | None:
         return Place(args[:1], stride, kind=kind) if _is_plain(args, 1 if kind else 3) else None
     block, inner = block_and_operator(name)
     if not is_registered(inner):
-        return Place(args, block=name) if name in BLOCKS and not kind else None
+        return Place(args, block=name) if name in BLOCKS else None
     if block:
-        return None if kind else Place(split_mapping(args)[0], block=block)
+        return Place(split_mapping(args)[0], block=block)
     spec = operator(name)
     if spec.stands_in == PLAIN:
         return _operator_place(spec, args, kind, where)

@@ -37,10 +37,12 @@ CASES = [
     (DWBottleneck, 6, 10, {}),
     (DWBottleneck, 6, 10, {"stride": 2}),
     (DWBottleneck, 10, 10, {}),
+    (DWBottleneck, 10, 10, {"stride": 2}),
     (InvertedResidual, 6, 10, {}),
     (InvertedResidual, 6, 10, {"stride": 2}),
     (InvertedResidual, 6, 6, {"expansion": 1}),
     (InvertedResidual, 6, 6, {"expansion": 3}),
+    (InvertedResidual, 6, 6, {"stride": 2}),
 ]
 
 

@@ -237,6 +237,26 @@ def test_depthwise_and_pointwise_places(model, where, numbers):
     assert [change.number for change in changes] == numbers
 
 
+@pytest.mark.parametrize(
+    ("where", "numbers"),
+    [("all3x3", [0, 1, 2]), ("bottleneck", [1, 2]), ("depthwise", [3]), ("pointwise", [3, 4, 5, 7])],
+)
+def test_every_kind_of_convolution_is_in_a_place_of_its_own(where, numbers):
+    rows = [
+        ["Conv", [64, 3]],
+        ["C2f", [64]],
+        ["C2f(DeformConv)", [64, {"kernel_size": 3}]],
+        ["DWBottleneck", [64]],
+        ["Conv", [64, 1]],
+        ["Conv", [64, 1, 1]],
+        ["Conv", [64, 1, 2]],
+        ["DeformConv", [64, 1]],
+    ]
+    size = 1 if where == "pointwise" else 3
+    _, changes = swap(cfg(*([-1, 1, *row] for row in rows)), SwapRule("CondConv", (size,), where))
+    assert [change.number for change in changes] == numbers
+
+
 def test_a_1x1_of_an_operator_is_no_3x3():
     model = cfg([-1, 1, "Conv", [64, 3]], [-1, 1, "CondConv", [64, 1]], [-1, 1, "CondConv", [64, 1, 2]])
     _, changes = swap(model, SwapRule("Conv", (3,), "all3x3"))
