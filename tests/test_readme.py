@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from akyolo.registry import operator, operators
 from akyolo.upstream.model import build_detector
 
 sys.path.insert(0, str(Path(__file__).parent / "upstream"))
@@ -27,6 +28,15 @@ def test_rows(row):
     model = yaml.safe_load(MODEL)
     model["backbone"][1] = row
     assert build_detector(model)
+
+
+def test_every_operator_is_in_the_table_of_operators():
+    table = dict(re.findall(r"^\| `(\w+), (\[.*?\])`", README, re.MULTILINE))
+    assert {operator(name).module for name in table} == {spec.module for spec in operators()}
+    for name, arguments in table.items():
+        model = yaml.safe_load(MODEL)
+        model["backbone"][1] = [-1, 1, name, yaml.safe_load(arguments)]
+        assert build_detector(model)
 
 
 def test_plain_ultralytics_trains_our_yaml(tmp_path):
