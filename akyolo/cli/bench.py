@@ -12,7 +12,7 @@ from akyolo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from akyolo.metrics.latency import Row, Variant
 
@@ -23,6 +23,8 @@ AKConv in each of the six places where YOLOv8n downsamples, beside the paper's f
 deform_conv2d, and the plain Conv 3x3 that it replaces. All run interleaved in one process, with offsets of 2 pixels
 (standard deviation); equal maths is checked first. Ratios are to the faster of the plain convolution's two memory
 formats. Memory is beyond the inputs and weights at its peak, and the activations kept for the backward pass.
+
+With --op DeformConv or ModulatedDeformConv: its 3x3 as our sampler does it, beside torchvision's deform_conv2d.
 """
 
 MODEL_HELP = """\
@@ -33,10 +35,7 @@ images, interleaved in one process. Ratios are to the first model.
 DEFAULT_MODELS = ("yolov8n.yaml", "cfg/yolov8n-akconv5.yaml")
 # YOLOv8n at 640 pixels: input channels, output channels, height and width of the input
 LAYERS = ((16, 32, 320), (32, 64, 160), (64, 128, 80), (128, 256, 40), (64, 64, 80), (128, 128, 40))
-PLAIN = ("plain", "plain channels_last")
-OURS = ("ours", "ours channels_last")
-FOUR_GATHER, DEFORM = "four-gather", "deform_conv2d"
-TOLERANCE = 1e-9  # of the largest output, in float64
+OPS = ("AKConv", "DeformConv", "ModulatedDeformConv")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -44,8 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     raw = argparse.RawDescriptionHelpFormatter
-    ops = actions.add_parser("ops", help="AKConv by layer", description=OPS_HELP, formatter_class=raw)
-    ops.add_argument("--num-param", type=int, default=5, metavar="N", help="taps of the kernel (default 5)")
+    ops = actions.add_parser("ops", help="an operator by layer", description=OPS_HELP, formatter_class=raw)
+    ops.add_argument("--op", default="AKConv", help=f"{', '.join(OPS)} (default AKConv)")
+    ops.add_argument("--num-param", type=int, metavar="N", help="taps of AKConv's kernel (default 5)")
     model = actions.add_parser("model", help="whole models", description=MODEL_HELP, formatter_class=raw)
     model.add_argument("models", nargs="*", default=[*DEFAULT_MODELS], metavar="MODEL", help="YAML or weights")
     for action in (ops, model):
@@ -65,11 +65,14 @@ def run(options: argparse.Namespace) -> None:
         AkyoloError: an option, device or model that cannot be used.
     """
     from akyolo.metrics.latency import summarise
+    from akyolo.metrics.layer_variants import REFERENCES
 
     device, dtype = _checked(options)
     of_ops = options.action == "ops"
+    if of_ops:
+        _check_op(options.op, options.num_param)
     measured = _ops(options, device, dtype) if of_ops else _models(options, device, dtype)
-    references = {"plain": PLAIN, "four_gather": (FOUR_GATHER,)} if of_ops else {"first": options.models[:1]}
+    references = REFERENCES[options.op] if of_ops else {"first": options.models[:1]}
     rows: list[Row] = []
     with _threads(options.threads) as threads, stdout_to_stderr() if options.json else nullcontext():
         about = _about(options, device, threads)
@@ -109,6 +112,13 @@ def _checked(options: argparse.Namespace) -> "tuple[torch.device, torch.dtype]":
     return device, getattr(torch, options.dtype)
 
 
+def _check_op(op: str, num_param: int | None) -> None:
+    if op not in OPS:
+        raise ConfigError(f"cannot measure {op!r}", where="--op", remedy=did_you_mean(op, OPS))
+    if op != "AKConv" and num_param is not None:
+        raise ConfigError(f"{op} has no such argument", where="--num-param", remedy="leave it out")
+
+
 def _about(options: argparse.Namespace, device: "torch.device", threads: int) -> dict[str, Any]:
     import torch
 
@@ -134,69 +144,18 @@ def _ops(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtyp
     import torch
 
     from akyolo.metrics.latency import FORWARD, FORWARD_BACKWARD, forward, forward_backward, measure
+    from akyolo.metrics.layer_variants import PLAIN, check_equal, format_of, layer_variants
 
     torch.manual_seed(0)
     for c1, c2, side_at_640 in LAYERS:
         side = side_at_640 * options.imgsz // 640
         x = torch.randn(options.batch, c1, side, side, device=device)
-        modules = layer_variants(c1, c2, options.num_param, x)
+        modules = layer_variants(options.op, c1, c2, x, options.num_param)
         check_equal(modules, x)
-        inputs = {name: x.to(dtype, memory_format=_format(name)) for name in modules}
+        inputs = {name: x.to(dtype, memory_format=format_of(name)) for name in modules}
         for of, prepare in ((FORWARD, forward), (FORWARD_BACKWARD, forward_backward)):
             variants = {name: prepare(module, inputs[name], dtype) for name, module in modules.items()}
             yield measure(f"{c1}-{c2} at {side}", of, variants, PLAIN, options.rounds, device)
-
-
-def layer_variants(c1: int, c2: int, num_param: int, x: "Tensor") -> "dict[str, nn.Module]":
-    """One downsampling layer in all its variants, on the device of `x` (B, c1, H, W); AKConv's share their weights.
-
-    Raises:
-        RowError: no kernel has so many taps.
-    """
-    from akyolo.metrics.four_gather import DeformColumn, FourGather
-    from akyolo.metrics.latency import spread_offsets
-    from akyolo.ops.akconv import AKConv
-    from akyolo.upstream_blocks import Conv
-
-    ours, plain = AKConv(c1, c2, num_param, stride=2).to(x.device), Conv(c1, c2, 3, 2).to(x.device)
-    spread_offsets(ours, x)
-    by_other_means = {FOUR_GATHER: FourGather(c1, c2, num_param, 2), DEFORM: DeformColumn(c1, c2, num_param, 2)}
-    for module in by_other_means.values():
-        module.to(x.device).load_state_dict(ours.state_dict())
-    modules = by_other_means | dict.fromkeys(OURS, ours) | dict.fromkeys(PLAIN, plain)
-    return {name: copy.deepcopy(module).to(memory_format=_format(name)) for name, module in modules.items()}
-
-
-def _format(variant: str) -> "torch.memory_format":
-    import torch
-
-    return torch.channels_last if variant.endswith("channels_last") else torch.contiguous_format
-
-
-def check_equal(modules: "Mapping[str, nn.Module]", x: "Tensor") -> None:
-    """Refuse to time methods that do not compute the same: in float64, with the border that each of them has.
-
-    Raises:
-        RuntimeError: outputs differ by more than TOLERANCE of the largest.
-    """
-    import torch
-
-    def output(name: str, padding_mode: str) -> "Tensor":
-        module: Any = copy.deepcopy(modules[name]).double().eval()
-        module.padding_mode = padding_mode
-        with torch.no_grad():
-            return module(x.to(torch.float64, memory_format=_format(name)))
-
-    nchw, channels_last = OURS
-    for name, other, padding_mode in (
-        (channels_last, nchw, "zeros"),
-        (DEFORM, nchw, "zeros"),
-        (FOUR_GATHER, nchw, "official"),
-    ):
-        expected = output(other, padding_mode)
-        error = ((output(name, padding_mode) - expected).abs().max() / expected.abs().max()).item()
-        if not error <= TOLERANCE:
-            raise RuntimeError(f"{name} and {other} differ by {error:.1e} of the largest output: nothing to compare")
 
 
 def _models(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtype") -> "Iterator[list[Row]]":

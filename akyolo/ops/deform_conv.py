@@ -50,8 +50,9 @@ def deform_conv(
 ) -> Tensor:
     """Deformable convolution (arXiv 1703.06211, eq. 2; with a mask arXiv 1811.11168, eq. 1).
 
-    Our sampler does it on a CPU, where it is several times faster than torchvision's kernel (`akyolo bench ops --op
-    DeformConv`), and wherever a graph is captured. On CUDA torchvision's kernel does it, which was not measured there.
+    On a CPU our sampler does it, in a fraction of the time of torchvision's kernel (`akyolo bench ops --op DeformConv`;
+    figures in the README), and so it does wherever a graph is captured. On CUDA torchvision's kernel does it: which is
+    the faster there was not measured.
 
     Args:
         x: (B, C, H, W), floating point.
@@ -145,8 +146,12 @@ class DeformedConv(nn.Conv2d):
         self, x: Tensor, offset: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """(B, c1, H, W), offset and mask (B, .., h, w) to (B, c2, h, w)."""
-        geometry = {"stride": self.stride[0], "padding": int(self.padding[0]), "dilation": self.dilation[0]}
-        return deform_conv(x, offset, self.weight, self.bias, **geometry, mask=mask)
+        return deform_conv(x, offset, self.weight, self.bias, **self.geometry, mask=mask)
+
+    @property
+    def geometry(self) -> dict[str, int]:
+        """Stride, padding and dilation as `deform_conv` takes them."""
+        return {"stride": self.stride[0], "padding": int(self.padding[0]), "dilation": self.dilation[0]}
 
 
 @register()
@@ -169,6 +174,8 @@ class DeformConv(OperatorConv):
     Raises:
         RowError: an argument that no kernel can have.
     """
+
+    conv: DeformedConv
 
     def __init__(
         self,

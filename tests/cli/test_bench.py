@@ -12,6 +12,7 @@ import torch
 
 from akyolo.cli import bench
 from akyolo.errors import AkyoloError, ConfigError, RowError
+from akyolo.metrics.layer_variants import check_equal, layer_variants
 
 VARIANTS = ["four-gather", "deform_conv2d", "ours", "ours channels_last", "plain", "plain channels_last"]
 ROW = {
@@ -96,6 +97,18 @@ def test_table_has_a_block_per_layer_and_pass_and_the_means(monkeypatch, capsys)
     assert "time / plain" in blocks[-1] and "time / four_gather" in blocks[-1] and "kept / plain" in blocks[-1]
 
 
+@pytest.mark.parametrize("op", ["DeformConv", "ModulatedDeformConv"])
+def test_a_deformable_convolution_by_both_realisations(op, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "LAYERS", LAYERS[:1])
+    bench_run("ops", "--op", op, *TINY, "--json")
+    result = json.loads(capsys.readouterr().out)
+    names = [name for means in ("deform_conv2d", "ours", "plain") for name in (means, f"{means} channels_last")]
+    for of, variants in result["summary"].items():
+        assert [row["variant"] for row in result["rows"] if row["pass"] == of] == list(variants) == names
+        ratios = [variants[name]["geomean_ratio_to_torchvision"] for name in names[:2]]
+        assert min(ratios) == pytest.approx(1)
+
+
 def test_threads_are_as_before_afterwards():
     before = torch.get_num_threads()
     with bench._threads(before + 1) as threads:
@@ -105,16 +118,26 @@ def test_threads_are_as_before_afterwards():
         assert threads == before
 
 
-@pytest.mark.parametrize("broken", ["four-gather", "deform_conv2d", "ours channels_last"])
-def test_methods_that_disagree_are_not_timed(broken):
+@pytest.mark.parametrize(
+    ("op", "broken"),
+    [
+        ("AKConv", "four-gather"),
+        ("AKConv", "deform_conv2d"),
+        ("AKConv", "ours channels_last"),
+        ("DeformConv", "deform_conv2d"),
+        ("ModulatedDeformConv", "deform_conv2d channels_last"),
+        ("ModulatedDeformConv", "ours channels_last"),
+    ],
+)
+def test_methods_that_disagree_are_not_timed(op, broken):
     torch.manual_seed(0)
     x = torch.randn(2, 4, 16, 12)
-    modules = bench.layer_variants(4, 8, 5, x)
+    modules = layer_variants(op, 4, 8, x)
     assert modules["ours"].offset_conv(x).std() > 1
-    bench.check_equal(modules, x)
+    check_equal(modules, x)
     modules[broken].conv.weight.data[0, 0, 0] += 1e-6
     with pytest.raises(RuntimeError, match=f"{broken} and ours differ"):
-        bench.check_equal(modules, x)
+        check_equal(modules, x)
 
 
 NOISY = """
@@ -202,6 +225,8 @@ def test_the_defaults_are_those_of_the_help():
         (["ops", "--batch", "0"], ConfigError, "--batch: 0 is below 1"),
         (["ops", "--rounds", "-1"], ConfigError, "--rounds: -1 is below 1"),
         (["ops", "--imgsz", "100"], ConfigError, "--imgsz: 100 is not a multiple of 32"),
+        (["ops", "--op", "DeformCov"], ConfigError, "--op: cannot measure 'DeformCov'\n  did you mean 'DeformConv'"),
+        (["ops", "--op", "DeformConv", "--num-param", "5"], ConfigError, "--num-param: DeformConv has no such"),
         (["ops", "--imgsz", "64", "--num-param", "0"], RowError, "num_param=0"),
         (["model", "yolov8n-akcnv5.yaml"], RowError, "yolov8n-akconv5"),
         (["model", "nowhere/best.pt"], AkyoloError, "there is no file 'nowhere/best.pt'"),

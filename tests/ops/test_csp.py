@@ -123,7 +123,7 @@ def test_the_layer_table_shows_the_operator(in_tmp, caplog):
 @pytest.mark.parametrize(
     ("block", "args", "message"),
     [
-        ("C3(AKConf)", "{num_param: 5}", "did you mean 'AKConv'?"),
+        ("C3(AKConf)", "{num_param: 5}", "did you mean 'AKConv'"),
         ("C4(AKConv)", "{num_param: 5}", "no operator goes into 'C4'"),
         ("C3(Conv)", "{num_param: 5}", "no operator 'Conv' for C3"),
         ("C3(AKConv)", "True", "missing a required argument: 'num_param'"),
