@@ -27,7 +27,8 @@ An operator is NAME[:argument...][:key=value...]: arguments after c2, without th
 key=value are training arguments (`akyolo train --help`). Without data=, the embedded set with its recipe.
 
 runs/compare/NAME gets table.md, table.json and plot.png, after each run anew, and a folder a run with its weights and
-record.json. The same command goes on where it was stopped, skips what is done, and tries again what failed.
+record.json. The same command goes on where it was stopped, skips what is done, and tries again what failed; with more
+seeds, or with operators added at the end, it runs those too.
 """
 # what makes the runs of a table comparable, and where they lie
 SET_BY_COMPARE = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}

@@ -20,7 +20,7 @@ from akyolo.upstream.atomic import AtomicPath, remove_partial
 
 @contextmanager
 def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
-    """The spec of `folder`, written there if it is new, while no other process runs it.
+    """The spec of `folder`, written there if it is new or has more runs, while no other process runs it.
 
     Raises:
         ConfigError: another spec lies there, two rows would share a folder, or another process is at it.
@@ -30,16 +30,17 @@ def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
     try:
         with FileLock(folder / LOCK, timeout=0):
             remove_partial(folder)
-            if not (folder / SPEC).exists():
-                text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
-                AtomicPath(folder / SPEC).write_bytes(text.encode())
+            text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True).encode()
+            file = AtomicPath(folder / SPEC)
+            if not file.exists() or file.read_bytes() != text:
+                file.write_bytes(text)
             yield read_spec(folder / SPEC)
     except Timeout:
         raise ConfigError("is being run by another process", where=str(folder)) from None
 
 
 def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
-    """Refuse a folder of another spec; nothing is written.
+    """Refuse a folder of another spec, but for seeds and rows that are added at the end; nothing is written.
 
     Raises:
         ConfigError: it says what differs.
@@ -62,9 +63,11 @@ def _different(there: Any, here: Any, key: str = "") -> Iterator[str]:
     if isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys([*there, *here]):
             yield from _different(there.get(name), here.get(name), name)
-    elif _is_list_of_mappings(there) and _is_list_of_mappings(here) and len(there) == len(here):
-        for one, other in zip(there, here, strict=True):
+    elif _is_list_of_mappings(there) and _is_list_of_mappings(here) and len(there) <= len(here):
+        for one, other in zip(there, here, strict=False):
             yield from _different(one, other, key)
+    elif key == "seeds" and here[: len(there)] == there:
+        return
     elif there != here:
         yield f"{key} is {_short(there)} there, {_short(here)} here"
 

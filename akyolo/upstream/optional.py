@@ -53,12 +53,12 @@ def check_packages(purpose: str) -> None:
 
 
 def check_opset(model: nn.Module, target: str, opset: int | None) -> None:
-    """Sampling needs the ONNX operator GridSample.
+    """Our operators are exported from the opset on that has GridSample, which most of them need.
 
     Raises:
-        ConfigError: an opset that has none, for a model that samples.
+        ConfigError: an older one, for a model with an operator of ours.
     """
     ours = tuple(spec.module for spec in operators())
-    samples = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
-    if samples and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
-        raise ConfigError(f"opset={opset} is too old for {samples}", remedy=f"use opset={LOWEST_OPSET} or newer")
+    found = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
+    if found and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
+        raise ConfigError(f"opset={opset} is too old for {found}", remedy=f"use opset={LOWEST_OPSET} or newer")

@@ -120,7 +120,7 @@ def test_the_spec_is_what_the_command_says(folder, compared):
     ("changes", "message"),
     [
         ({"epochs=1": "epochs=2"}, "runs/compare/tiny: holds other runs: epochs is 1 there, 2 here"),
-        ({"2": "3"}, "seeds is [0, 1] there, [0, 1, 2] here"),
+        ({"2": "1"}, "seeds is [0, 1] there, [0] here"),
         ({"downsample": "1"}, "where is downsample there, 1 here\n"),
         ({TWICE[1]: "AKConv:5"}, "rows is AKConv:5, AKConv:num_param=5 there, AKConv:5 here"),
         ({"plots=False": "fliplr=0"}, "plots is False there, None here; fliplr is None there, 0 here"),
