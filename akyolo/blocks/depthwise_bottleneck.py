@@ -9,6 +9,7 @@ Paper: H. Gao et al., "Deformable Kernels: Adapting Effective Receptive Fields f
 
 from torch import Tensor, nn
 
+from akyolo.arguments import check_act
 from akyolo.blocks.replaceable import Written, activation, depthwise_conv, pointwise_conv
 from akyolo.errors import RowError
 from akyolo.registry import register
@@ -46,6 +47,7 @@ class DWBottleneck(nn.Module):
         super().__init__()
         if c2 % 2:
             raise RowError(f"c2={c2} must be even: half as many channels stand in the middle")
+        check_act(act)
         width = c2 // 2
         self.conv1 = pointwise_conv(pointwise, c1, width, act)
         self.depthwise = depthwise_conv(depthwise, width, stride, act)

@@ -7,8 +7,8 @@ Paper: M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottleneck
 
 from torch import Tensor, nn
 
+from akyolo.arguments import check_act, check_whole
 from akyolo.blocks.replaceable import Written, depthwise_conv, pointwise_conv
-from akyolo.errors import RowError
 from akyolo.registry import register
 
 
@@ -43,8 +43,8 @@ class InvertedResidual(nn.Module):
         act: bool | nn.Module = True,
     ) -> None:
         super().__init__()
-        if isinstance(expansion, bool) or not isinstance(expansion, int) or expansion < 1:
-            raise RowError(f"expansion={expansion!r} must be a whole number of at least 1")
+        check_whole(expansion=expansion)
+        check_act(act)
         width = c1 * expansion
         self.expand = pointwise_conv(pointwise, c1, width, act) if expansion > 1 else nn.Identity()
         self.depthwise = depthwise_conv(depthwise, width, stride, act)

@@ -3,7 +3,7 @@
     [-1, 1, DWBottleneck, [512, 2, {depthwise: {DeformKernel: {scope: 4}}, pointwise: CondConv}]]
 
 A keyword holds the name of an operator, or its name and its own arguments. Channels, kernel size, stride and activation
-are the block's, and so are the groups of a depthwise convolution.
+are the block's, and so are the groups of a depthwise convolution; a pointwise one has none unless the row says so.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,8 @@ def pointwise_conv(written: Written, c1: int, c2: int, act: bool | nn.Module) ->
     spec, own = replacement("pointwise", written)
     if spec is None:
         return Conv(c1, c2, 1, act=act)
-    return spec.module(c1, c2, kernel_size=1, act=act, **own)
+    dense = {"groups": 1} if "groups" in spec.signature.parameters else {}
+    return spec.module(c1, c2, kernel_size=1, act=act, **{**dense, **own})
 
 
 def activation(act: bool | nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ Upstream's own Classify puts a 1x1 convolution to 1280 channels before them.
 
 from torch import nn
 
-from akyolo.errors import RowError
+from akyolo.arguments import check_whole
 from akyolo.registry import register
 from akyolo.upstream_blocks import Classify
 
@@ -28,8 +28,7 @@ class Classifier(Classify):
 
     def __init__(self, c1: int, nc: int) -> None:
         nn.Module.__init__(self)  # Classify's own would build its convolution
-        if isinstance(nc, bool) or not isinstance(nc, int) or nc < 1:
-            raise RowError(f"nc={nc!r} must be a whole number of at least 1")
+        check_whole(nc=nc)
         self.conv = nn.Identity()  # where Classify looks first
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.drop = nn.Dropout(0.0)  # the training argument `dropout` sets it

@@ -17,7 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.ops.arguments import check_choice, check_flag, check_whole
+from akyolo.arguments import check_choice, check_flag, check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import register
 from akyolo.sampling import (

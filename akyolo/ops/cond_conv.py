@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.ops.arguments import check_divides, check_whole
+from akyolo.arguments import check_divides, check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
 from akyolo.sampling import captures_a_graph, converted, memory_format, pad_if_even
@@ -97,6 +97,8 @@ class ExpertConv(nn.Conv2d):
 @register()
 class CondConv(OperatorConv):
     """A convolution whose kernel each image mixes from experts: their capacity at about the cost of one kernel.
+
+    A captured graph (an export, a trace) has the cost of all of them.
 
     Parameters: experts*c1*c2*kernel_size**2//groups + experts*(c1 + 1) + 2*c2: the experts, the routing, BN.
 

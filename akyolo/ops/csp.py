@@ -23,11 +23,12 @@ def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]
         keywords: its arguments besides channels and stride.
 
     Raises:
-        RowError: grouped bottlenecks, which no operator can replace, or arguments that the operator refuses.
+        RowError: grouped bottlenecks for an operator without groups, or arguments that the operator refuses.
     """
     for bottleneck in [module for module in block.modules() if isinstance(module, Bottleneck)]:
         replaced = bottleneck.cv2
-        if replaced.conv.groups != 1:
-            raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, {spec.name} has none")
+        groups = {} if replaced.conv.groups == 1 else {"groups": replaced.conv.groups}
+        if groups and "groups" not in spec.signature.parameters:
+            raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, {spec.name} takes none")
         c1, c2 = replaced.conv.in_channels, replaced.conv.out_channels
-        bottleneck.cv2 = spec.built(replaced.act, c1, c2, **keywords)
+        bottleneck.cv2 = spec.built(replaced.act, c1, c2, **{**groups, **keywords})

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.ops.arguments import check_divides, check_whole
+from akyolo.arguments import check_divides, check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
 from akyolo.sampling import (
@@ -213,7 +213,7 @@ class DeformConv(OperatorConv):
 class ModulatedDeformConv(DeformConv):
     """Modulated deformable convolution (DCNv2): DeformConv whose taps are also weighed, by a learned mask from 0 to 1.
 
-    It starts as half of the plain convolution: the mask is 1/2 everywhere.
+    It starts as half of the plain convolution, the mask being 1/2: whose weights fit, but whose BN does not.
 
     Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*3*offset_groups*kernel_size**2: the mixing
     weights, BN, the convolutions of offsets and mask.
@@ -231,6 +231,8 @@ class ModulatedDeformConv(DeformConv):
     Raises:
         RowError: an argument that no kernel can have.
     """
+
+    normalised = ("conv.weight", "mask_conv.weight")
 
     def __init__(
         self,

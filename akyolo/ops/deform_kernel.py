@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from akyolo.arguments import check_divides, check_flag, check_whole
 from akyolo.errors import RowError
-from akyolo.ops.arguments import check_divides, check_flag, check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import register
 from akyolo.sampling import (
@@ -92,7 +92,8 @@ def deform_kernel_conv(
 
     Args:
         x: (B, C, H, W), floating point.
-        offset: (B, 2*k*k, h, w), the channels in the order tap, (y, x), in pixels of x.
+        offset: (B, 2*G*k*k, h, w), in pixels of x, for G equal parts of the input channels; its own channels in the
+            order part, tap, (y, x).
         rotation: as in `deform_kernel`, like all that follows.
         weight: the scope, (O, C/groups, S, S).
         stride: pixels of x between neighbouring outputs.
@@ -106,10 +107,13 @@ def deform_kernel_conv(
     """
     kernels = sampled_kernels(rotation, weight, rotation_groups, clip)
     k = math.isqrt(kernels.shape[3])
-    rows_then_columns = rearrange(offset, "b (n yx) h w -> b (yx n) h w", yx=2)
+    parts = int(offset.shape[1] // (2 * k * k))
+    rows_then_columns = rearrange(offset, "b (g n yx) h w -> (b g) (yx n) h w", g=parts, yx=2)
     positions = kernel_positions(rows_then_columns, regular_grid(k, dilation), stride)
+    seen = sample(rearrange(x, "b (g c) h w -> (b g) c h w", g=parts), positions)
+    seen = rearrange(seen, "(b g) c n h w -> b (g c) n h w", g=parts)
     where = [(..., n, slice(None), slice(None)) for n in range(k * k)]
-    return converted(sum_over_taps(sample(x, positions), kernels, where, groups), memory_format(x))
+    return converted(sum_over_taps(seen, kernels, where, groups), memory_format(x))
 
 
 def global_deform_kernel(
@@ -199,7 +203,8 @@ def checked_scope_conv(
 class GlobalDeformKernel(OperatorConv):
     """A kernel of its own for every image, sampled from the scope where a linear layer on the image's mean says.
 
-    The paper trains that layer at 1e-2 (ResNet-50-DW) or 1e-1 (MobileNet-V2) times the rate: `offset_lr`.
+    There is no offset in it, and one rotation per image. The paper trains that layer at 1e-2 (ResNet-50-DW) or 1e-1
+    (MobileNet-V2) times the rate: `offset_lr`.
 
     Parameters: c1*c2//(groups or gcd(c1, c2))*scope**2 + 2*c2 + (c1 + 1)*2*kernel_size**2: scope, BN, rotations.
 
@@ -246,7 +251,8 @@ class GlobalDeformKernel(OperatorConv):
 class DeformKernel(OperatorConv):
     """A kernel of its own at every position, sampled from the scope where a dense convolution says (local).
 
-    The paper trains that convolution at 1e-2 (ResNet-50-DW) or 1e-1 (MobileNet-V2) times the rate: `offset_lr`.
+    There is no offset in it. The paper trains that convolution at 1e-2 (ResNet-50-DW) or 1e-1 (MobileNet-V2) times the
+    rate: `offset_lr`.
     Profilers count the scope as a convolution of S x S.
 
     Parameters: c1*c2//(groups or gcd(c1, c2))*scope**2 + 2*(c2 + rotation_groups*kernel_size**2*(c1*kernel_size**2+1)):

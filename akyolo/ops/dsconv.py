@@ -21,8 +21,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.errors import RowError
-from akyolo.ops.arguments import check_choice, check_positive, check_whole
+from akyolo.arguments import check_act, check_choice, check_positive, check_whole
 from akyolo.registry import register
 from akyolo.sampling import ColumnConv, converted, kernel_positions, memory_format, sample, sampling_format
 
@@ -127,8 +126,7 @@ class DSConv(nn.Module):
         check_whole(kernel_size=kernel_size, stride=stride)
         check_choice(AXES, axis=axis)
         check_positive(extend_scope=extend_scope)
-        if not isinstance(act, bool | nn.Module):
-            raise RowError(f"act={act!r} must be true or false")
+        check_act(act)
         super().__init__()
         self.axis, self.stride, self.extend_scope = axis, stride, extend_scope
         self.offset_conv = nn.Conv2d(c1, 2 * kernel_size, 3, stride, 1)

@@ -5,17 +5,18 @@ Paper: J. Ma, W. Wang and L. Wang, "Irregular Convolutional Neural Networks" (IC
     y[b, o, i, j] = sum over c, n of W[o, c, n] x[b, c](p[c, n]),    p[c, n] = (i*s, j*s) + positions[c, n]
 
 with bilinear x(p), zeros outside (eq. 3 and 4). As positions know nothing of the input, the operator is a plain
-convolution: the bilinear weights of each tap, written onto the integer grid, make a kernel of a few pixels more
-(`dense_kernel`). One convolution with it needs no gathered pixels, neither in time nor in memory, and runs wherever a
-convolution runs.
+convolution: the bilinear weights of each tap, written onto the integer grid, make a kernel that reaches as far as the
+taps (`dense_kernel`). It needs no gathered pixels, neither in time nor in memory, and runs wherever a convolution runs.
+Where taps have moved so far apart that this kernel would be nearly empty, they are sampled.
 
 Positions start beside the integers, at the regular grid + epsilon (eq. 5), and one step moves them by no more than to
-the next pixels (eq. 7, `clamped_step`). That is done in the first forward pass in training after the step: it holds
-under any optimizer. Until then, the parameter, an average of it and a checkpoint hold what the optimizer proposed.
+the next pixels (eq. 7, `clamped_step`). Our trainers see to that after the step; under others it is done in the next
+forward pass in training, until which an average of the parameter and a checkpoint hold what the optimizer proposed.
 
 Deviations of the released code: no release is known; the paper leaves even kernels open, `regular_grid` centres them.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,13 +25,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from akyolo.arguments import check_flag, check_whole
 from akyolo.errors import RowError
-from akyolo.ops.arguments import check_flag, check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
-from akyolo.sampling import converted, memory_format, regular_grid
+from akyolo.sampling import converted, kernel_positions, memory_format, mix, regular_grid, sample
 
 MAP_LIMIT = 1 << 15  # pixels: further from the kernel's centre lies no map
+DENSE_PIXELS = 32  # of the dense kernel per tap; with more of them sampling is the faster, as measured on a CPU
 
 
 def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
@@ -50,10 +52,23 @@ def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | 
         is that to its right (eq. 6). A position that is not finite gives NaN.
     """
     before, after = _reach(positions, *x.shape[-2:])
+    pixels = math.prod(b + 1 + a for b, a in zip(before, after, strict=True))
+    if pixels > DENSE_PIXELS * positions.shape[-2]:
+        return converted(_by_sampling(x, positions, weight, bias, stride), memory_format(x))
     kernel = dense_kernel(positions, weight, before, after).to(x.dtype)
     seen = F.pad(x, (before[1], after[1], before[0], after[0]))
     y = F.conv2d(seen, kernel, None if bias is None else bias.to(x.dtype), stride)
     return converted(y, memory_format(x))
+
+
+def _by_sampling(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """Look at every channel of every image in its own places, however far they lie apart."""
+    b, c, *size = x.shape
+    h, w = ((length - 1) // stride + 1 for length in size)
+    offset = rearrange(positions, "... n yx -> ... (yx n) 1 1").expand(c, -1, h, w)
+    places = kernel_positions(offset, [(0.0, 0.0)] * positions.shape[-2], stride).repeat(b, 1, 1, 1, 1)
+    seen = sample(rearrange(x, "b c h w -> (b c) 1 h w"), places)
+    return mix(rearrange(seen, "(b c) 1 n h w -> b c n h w", c=c), rearrange(weight, "o c u v -> o c (u v) 1"), bias)
 
 
 def dense_kernel(positions: Tensor, weight: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
@@ -129,8 +144,9 @@ class IrregularLayer(nn.Conv2d):
 class IrregularConv(OperatorConv):
     """Each input channel has its own kernel shape, which is learned beside the weights and still after training.
 
-    The paper trains positions at a rate of 50 beside 0.001 for the weights; the training argument `offset_lr` is that
-    ratio. The weight of a plain k x k convolution fits `conv.weight`.
+    The training argument `offset_lr` multiplies the rate of the positions. The paper has them learn at 50 beside 0.001
+    for the weights, by SGD: `offset_lr=50000`. Adam's steps have the size of the rate, so there `offset_lr` times the
+    rate is what a step may move a tap, in pixels. The weight of a plain k x k convolution fits `conv.weight`.
 
     Parameters: c1*c2*kernel_size**2 + 2*c2 + (1 if shared else c1)*2*kernel_size**2: the weights, BN, the positions.
 
@@ -180,18 +196,18 @@ class IrregularConv(OperatorConv):
     def raw(self, x: Tensor) -> Tensor:
         """The irregular convolution alone, before BN and activation."""
         if self.training:
-            self._clamp_the_step()
+            self.after_step()
+            self.last_positions = self.positions.detach().clone()
         return self.conv(x, self.positions)
 
     @torch.no_grad()
-    def _clamp_the_step(self) -> None:
-        """Eq. 7 against the pass before; without a step since then, as when gradients accumulate, nothing changes.
+    def after_step(self) -> None:
+        """Eq. 7 against the last pass in training; without a step since then, as in accumulation, nothing changes.
 
         The graph of that pass keeps no positions, only what was made of them: writing here leaves its gradients right.
         """
         if self.last_positions is not None:
             self.positions.copy_(clamped_step(self.positions, self.last_positions, self.epsilon))
-        self.last_positions = self.positions.detach().clone()
 
     def offset_parameters(self) -> Iterator[nn.Parameter]:
         """What the training argument `offset_lr` scales."""

@@ -1,10 +1,10 @@
 """Upstream's Conv with something else in the place of its convolution: what most operators share."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from akyolo.errors import RowError
+from akyolo.arguments import check_act
 from akyolo.upstream_blocks import Conv
 
 
@@ -24,9 +24,11 @@ class OperatorConv(Conv):
         RowError: channels or an activation that cannot be.
     """
 
+    # without these, what the BN normalised stood elsewhere
+    normalised: ClassVar[tuple[str, ...]] = ("conv.weight",)
+
     def __init__(self, c1: int, c2: int, conv: nn.Conv2d, act: bool | nn.Module = True) -> None:
-        if not isinstance(act, bool | nn.Module):
-            raise RowError(f"act={act!r} must be true or false")
+        check_act(act)
         super().__init__(c1, c2, act=act)
         self.conv = conv
 
@@ -44,7 +46,7 @@ class OperatorConv(Conv):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """No normalisation without the convolution it is of: a plain Conv stood in this row, its BN fits by name."""
-        if f"{prefix}conv.weight" not in state_dict:
+        if any(prefix + name not in state_dict for name in self.normalised):
             for key in [key for key in state_dict if key.startswith(f"{prefix}bn.")]:
                 del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.ops.arguments import check_whole
+from akyolo.arguments import check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import register
 from akyolo.sampling import ColumnConv, converted, memory_format, pad_if_even

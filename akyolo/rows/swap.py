@@ -10,6 +10,7 @@ convolution is swapped, and a block of ours, whose keywords name its convolution
 
 import copy
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -112,6 +113,8 @@ def _completed(rule: SwapRule, spec: OperatorSpec | None, kind: str) -> SwapRule
         return rule
     if kind and "kernel_size" in _parameters(spec):
         rule = _with_kernel_size(rule, spec, kind)
+    if kind == "pointwise":
+        rule = _dense(rule, spec)
     named = _by_name(rule, spec)
     if kind:
         replacement(kind, {spec.name: _without_kernel_size(named)})
@@ -139,6 +142,14 @@ def _with_kernel_size(rule: SwapRule, spec: OperatorSpec, kind: str) -> SwapRule
             f"kernel_size={written!r} does not fit a {kind} convolution: it is {size}", remedy="leave it out"
         )
     return rule
+
+
+def _dense(rule: SwapRule, spec: OperatorSpec) -> SwapRule:
+    """The rule with one group, as a pointwise convolution has, where the operator would take others by itself."""
+    groups = _parameters(spec).get("groups")
+    if groups is None or groups.default == 1 or "groups" in _bound(rule, spec):
+        return rule
+    return replace(rule, keywords={**rule.keywords, "groups": 1})
 
 
 def _parameters(spec: OperatorSpec) -> dict[str, inspect.Parameter]:
@@ -190,14 +201,18 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 
 def _check_values(spec: OperatorSpec, named: Mapping[str, Any]) -> None:
-    """Build one, so that a value that no kernel can have is found before anything is written."""
+    """Build one, without memory, so that a value that no kernel can have is found before anything is written.
+
+    Its channels are those that any number of the rule divides: whether the row's do, building the model will tell.
+    """
     stride = {"stride": 1} if "stride" in _parameters(spec) else {}
+    channels = math.lcm(_TRIAL_CHANNELS, *(v for v in named.values() if isinstance(v, int) and v > 0))
     try:
-        with torch.random.fork_rng(devices=[]):  # the weights drawn here are nobody's
-            spec.module(_TRIAL_CHANNELS, _TRIAL_CHANNELS, **copy.deepcopy(dict(named)), **stride)
+        with torch.device("meta"):
+            spec.module(channels, channels, **copy.deepcopy(dict(named)), **stride)
     except RowError as error:
         raise RowError(error.what, where=spec.name, remedy=error.remedy) from None
-    except Exception:  # of these channels, perhaps; building the model will tell
+    except Exception:
         return
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from akyolo.arguments import check_whole
 from akyolo.errors import RowError, did_you_mean
 
 Point = tuple[float, float]
@@ -59,8 +60,7 @@ def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ..
     Raises:
         RowError: N is no positive integer, the name is unknown, or the points are not N pairs of finite numbers.
     """
-    if isinstance(num_param, bool) or not isinstance(num_param, int) or num_param < 1:
-        raise RowError(f"num_param={num_param!r} must be a whole number of at least 1")
+    check_whole(num_param=num_param)
     if shape is None:
         return algorithm1(num_param)
     points = _named(shape) if isinstance(shape, str) else _listed(shape)

@@ -1,4 +1,4 @@
-"""Groups of parameters that a module asks for: a rate of their own (`offset_lr`, for what moves taps), or no decay.
+"""What a module asks of the optimizer: a rate of its own (`offset_lr`, for what moves taps), no decay, a last word.
 
 Upstream's groups stay where they are and keep their tags; ours come after them, in a fixed order, so that a resumed
 optimizer state finds the same layout. Relies on upstream's `build_optimizer` returning a fresh optimizer, its schedule
@@ -48,6 +48,17 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
     for group in groups:
         if "split_from" in group:
             group["lr"] = multiplier * groups[group["split_from"]]["lr"]
+
+
+def call_after_steps(optimizer: Optimizer, model: nn.Module) -> None:
+    """Let modules with `after_step()` mend their parameters after every step, before they are averaged or saved."""
+    after: list[Any] = [module for module in model.modules() if hasattr(module, "after_step")]
+
+    def mend(*_: Any) -> None:
+        for module in after:
+            module.after_step()
+
+    optimizer.register_step_post_hook(mend)
 
 
 def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:

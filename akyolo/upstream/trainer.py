@@ -14,7 +14,7 @@ from akyolo.upstream.checkpoint import finish_loading
 from akyolo.upstream.distributed import InProcesses
 from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optimizer import exempt_from_decay, follow_upstream_rates, split_offset_groups
+from akyolo.upstream.optimizer import call_after_steps, exempt_from_decay, follow_upstream_rates, split_offset_groups
 from akyolo.upstream.saving import AtomicCheckpoints
 from akyolo.upstream.scanning import OneScan
 from akyolo.upstream.settings import check_hyperparameters
@@ -41,6 +41,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         optimizer = super().build_optimizer(model, *args, **kwargs)
         exempt_from_decay(optimizer, unwrap_model(model))
         split_offset_groups(optimizer, unwrap_model(model), self.args.offset_lr)
+        call_after_steps(optimizer, unwrap_model(model))
         return optimizer
 
     def _get_warmup_iterations(self, num_batches: int) -> int:

@@ -219,6 +219,12 @@ def test_what_asks_for_operators_sees_those_inside(caplog):
     assert "no weights fit rows 1.depthwise; they start from random values" in caplog.text
 
 
+def test_a_pointwise_operator_mixes_all_channels_unless_the_row_says_otherwise():
+    for own, groups in (({}, 1), ({"groups": 4}, 4)):
+        row = [-1, 1, "DWBottleneck", [32, {"pointwise": {"GlobalDeformKernel": {"scope": 2, **own}}}]]
+        assert model_of(row).model[1].conv1.conv.groups == groups
+
+
 # what is refused
 
 
@@ -253,6 +259,8 @@ class Dense(nn.Module):
         ("InvertedResidual", [32, 1, {"pointwise": {"CondConv": {"stride": 2}}}], "stride of CondConv is the block's"),
         ("InvertedResidual", [32, 1, {"pointwise": {"CondConv": {"act": False}}}], "act of CondConv is the block's"),
         ("InvertedResidual", [32, 1, {"expansion": 0}], "expansion=0 must be"),
+        ("InvertedResidual", [32, 1, {"act": "relu"}], "act='relu' must be true or false"),
+        ("DWBottleneck", [32, 1, {"act": None}], "act=None must be true or false"),
     ],
 )
 def test_a_wrong_row_names_file_and_row(name, args, message, monkeypatch):

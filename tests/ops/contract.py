@@ -72,7 +72,7 @@ class OperatorContract:
     cases: list[dict[str, Any]]
     in_yolov8n: dict[str, Any]
 
-    def make(self, case: dict[str, Any], c1: int = 3, c2: int = 7) -> nn.Module:
+    def make(self, case: dict[str, Any], c1: int = 4, c2: int = 6) -> nn.Module:
         torch.manual_seed(0)
         return shake(self.operator(c1, c2, **case))
 
@@ -83,12 +83,12 @@ class OperatorContract:
     def test_shape_and_stride_law(self, case):
         stride = case.get("stride", 1)
         for h, w in ((9, 14), (16, 5), (1, 11)):
-            out = self.make(case)(torch.randn(2, 3, h, w))
-            assert out.shape == (2, 7, -(-h // stride), -(-w // stride))
+            out = self.make(case)(torch.randn(2, 4, h, w))
+            assert out.shape == (2, 6, -(-h // stride), -(-w // stride))
 
     def test_batch_0(self, case):
-        out = self.make(case).eval()(torch.zeros(0, 3, 8, 9))
-        assert out.shape[:2] == (0, 7)
+        out = self.make(case).eval()(torch.zeros(0, 4, 8, 9))
+        assert out.shape[:2] == (0, 6)
 
     @pytest.mark.parametrize("batch", [1, 2])
     def test_memory_formats_agree_in_values_and_gradients(self, case, batch):
@@ -96,7 +96,7 @@ class OperatorContract:
         results = []
         for memory_format in (torch.contiguous_format, torch.channels_last):
             op = self.make(case).double().train()
-            x = torch.randn(batch, 3, 9, 14, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+            x = torch.randn(batch, 4, 9, 14, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
             x = x.to(memory_format=memory_format).requires_grad_()
             out = op(x)
             assert out.is_contiguous(memory_format=memory_format)
@@ -107,7 +107,7 @@ class OperatorContract:
             assert torch.allclose(contiguous, channels_last, atol=1e-9)
 
     def test_gradcheck(self, case):
-        op = self.make(case, c1=2, c2=3).double().eval()
+        op = self.make(case, c1=2, c2=4).double().eval()
         x = torch.randn(2, 2, 4, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
         inputs = (x.requires_grad_(), *op.parameters())
         assert torch.autograd.gradcheck(lambda x, *_: op(x), inputs, atol=1e-5, rtol=1e-4)
@@ -141,8 +141,8 @@ class OperatorContract:
 
     def test_pickle_deepcopy_and_state_dict_restore_it(self, case):
         op = self.make(case).eval()
-        x = torch.randn(2, 3, 9, 14)
-        other = shake(self.operator(3, 7, **case), seed=9).eval()
+        x = torch.randn(2, 4, 9, 14)
+        other = shake(self.operator(4, 6, **case), seed=9).eval()
         other.load_state_dict(op.state_dict())
         for again in (pickle.loads(pickle.dumps(op)), copy.deepcopy(op), other):
             assert torch.equal(again(x), op(x))
@@ -152,7 +152,7 @@ class OperatorContract:
         file = io.BytesIO()
         torch.save(op, file)
         file.seek(0)
-        x = torch.randn(2, 3, 9, 14)
+        x = torch.randn(2, 4, 9, 14)
         import akyolo.upstream  # noqa: F401  its import allows our classes
 
         with torch.serialization.safe_globals(plain_layers(op)):
@@ -161,8 +161,8 @@ class OperatorContract:
     def test_traces_and_scripts_with_another_size(self, case):
         op = self.make(case).eval()
         with torch.no_grad():
-            traced = torch.jit.trace(op, torch.randn(2, 3, 9, 14))
-            for x in (torch.randn(2, 3, 9, 14), torch.randn(1, 3, 12, 8)):
+            traced = torch.jit.trace(op, torch.randn(2, 4, 9, 14))
+            for x in (torch.randn(2, 4, 9, 14), torch.randn(1, 4, 12, 8)):
                 assert torch.allclose(traced(x), op(x), atol=1e-4)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
@@ -223,7 +223,7 @@ class OperatorContract:
         assert sum(p.numel() for p in self.operator(*bound.args, **bound.kwargs).parameters()) == expected
 
     def test_a_non_finite_input_reaches_the_output(self, case):
-        x = torch.randn(1, 3, 9, 14)
+        x = torch.randn(1, 4, 9, 14)
         x[0, 1, 4, 5] = float("nan")
         assert self.make(case).eval()(x).isnan().any()
 

@@ -19,7 +19,7 @@ class TestContract(OperatorContract):
         {"kernel_size": 1, "experts": 1},
         {"kernel_size": 3, "stride": 2},
         {"kernel_size": 2, "stride": 3, "experts": 3},
-        {"kernel_size": 4, "experts": 2, "act": False},
+        {"kernel_size": 4, "experts": 2, "groups": 2, "act": False},
     ]
     in_yolov8n = {"args": (3,), "experts": 3}
 

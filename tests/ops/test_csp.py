@@ -112,6 +112,14 @@ def test_its_own_activation_wins(in_tmp):
     assert {type(m.act) for m in model.modules() if isinstance(m, AKConv)} == {torch.nn.Identity}
 
 
+def test_an_operator_with_groups_takes_those_of_the_bottlenecks(in_tmp):
+    model = build(in_tmp, "C2f", "True, 2", operator="DeformConv", keywords="kernel_size: 3")
+    groups = [bottleneck.cv2.conv.groups for bottleneck in model.modules() if isinstance(bottleneck, Bottleneck)]
+    assert groups == [2, 2]
+    model = build(in_tmp, "C2f", "True, 2", operator="DeformConv", keywords="kernel_size: 3, groups: 1")
+    assert model.model[2].m[0].cv2.conv.groups == 1
+
+
 def test_the_layer_table_shows_the_operator(in_tmp, caplog):
     file = in_tmp / "table.yaml"
     file.write_text(MODEL.format(block="C2f(AKConv)", args="True, {num_param: 2}"))
@@ -130,7 +138,7 @@ def test_the_layer_table_shows_the_operator(in_tmp, caplog):
         ("C3(AKConv)", "{num_parm: 5}", "did you mean 'num_param'?"),
         ("C3(AKConv)", "{num_param: 5, stride: 2}", "stride of an operator inside a block"),
         ("C3(AKConv)", "{num_param: 0}", "num_param=0 must be"),
-        ("C3(AKConv)", "True, 2, {num_param: 5}", "the bottlenecks have 2 groups"),
+        ("C3(AKConv)", "True, 2, {num_param: 5}", "the bottlenecks have 2 groups, AKConv takes none"),
     ],
 )
 def test_wrong_rows_are_refused_by_file_and_row(block, args, message, in_tmp):

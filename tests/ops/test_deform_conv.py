@@ -22,7 +22,7 @@ CASES = [
     {"kernel_size": 3, "stride": 2},
     {"kernel_size": 2, "stride": 3},
     {"kernel_size": 3, "dilation": 2, "act": False},
-    {"kernel_size": 4, "stride": 2},
+    {"kernel_size": 4, "stride": 2, "groups": 2, "offset_groups": 2},
 ]
 
 
@@ -228,10 +228,23 @@ def test_weights_of_a_trained_convolution_fit(operator):
     conv, op = shake(Conv(4, 6, 3, 2)), operator(4, 6, 3, 2)
     keys = op.load_state_dict(conv.state_dict(), strict=False)
     assert not keys.unexpected_keys
-    assert {key.split(".")[0] for key in keys.missing_keys} <= {"offset_conv", "mask_conv"}
     x = torch.randn(2, 4, 9, 14)
     if operator is DeformConv:
+        assert {key.split(".")[0] for key in keys.missing_keys} == {"offset_conv"}
         assert torch.allclose(op.eval()(x), conv.eval()(x), atol=1e-5)
+    else:  # half of the convolution, whose BN does not fit
+        assert {key.split(".")[0] for key in keys.missing_keys} == {"offset_conv", "mask_conv", "bn"}
+        assert torch.allclose(op.raw(x), conv.conv(x) / 2, atol=1e-5)
+        assert torch.equal(op.bn.running_var, torch.ones(6))
+
+
+@pytest.mark.parametrize("of", ["offset_conv", "mask_conv"])
+def test_dilation_is_that_of_offsets_and_mask_too(of):
+    op = shake(ModulatedDeformConv(4, 6, 3, dilation=2))
+    x = torch.randn(1, 4, 9, 11, requires_grad=True)
+    getattr(op, of)(x)[0, :, 4, 5].sum().backward()
+    rows, columns = ((x.grad[0].abs().sum((0, axis)) > 0).nonzero().flatten().tolist() for axis in (2, 1))
+    assert (rows, columns) == ([2, 4, 6], [3, 5, 7])
 
 
 # the contract's channels have no common divisor

@@ -44,7 +44,7 @@ class TestLocal(OperatorContract):
         {"kernel_size": 3},
         {"kernel_size": 1, "scope": 2},
         {"kernel_size": 3, "scope": 3, "stride": 2},
-        {"kernel_size": 3, "scope": 5, "dilation": 2, "clip": False, "stride": 3},
+        {"kernel_size": 3, "scope": 5, "dilation": 2, "clip": False, "stride": 3, "groups": 1, "rotation_groups": 2},
     ]
     in_yolov8n = {"args": (3,)}
 
@@ -54,21 +54,12 @@ class TestWithOffsets(OperatorContract):
     cases = [
         {"kernel_size": 3, "stride": 2},
         {"kernel_size": 1, "scope": 2, "groups": 1, "clip": False},
-        {"kernel_size": 3, "scope": 5, "dilation": 2, "stride": 3, "act": False},
+        {"kernel_size": 3, "scope": 5, "dilation": 2, "stride": 3, "act": False, "rotation_groups": 2},
     ]
     in_yolov8n = {"args": (3,)}
 
 
 class TestRotationGroups:
-    """Apart, because the sizes of the contract have few divisors."""
-
-    @pytest.mark.parametrize("kind", LOCAL)
-    def test_gradcheck(self, kind):
-        op = shake(kind(4, 6, 3, 2, rotation_groups=3)).double().eval()
-        x = torch.randn(2, 4, 4, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-        inputs = (x.requires_grad_(), *op.parameters())
-        assert torch.autograd.gradcheck(lambda x, *_: op(x), inputs, atol=1e-5, rtol=1e-4)
-
     @pytest.mark.parametrize("kind", LOCAL)
     def test_they_act_on_their_channels_only(self, kind):
         op = shake(kind(6, 6, 3, rotation_groups=3)).double()
@@ -85,6 +76,27 @@ class TestRotationGroups:
         for o in range(6):
             mine = rotation[:, 18 * (o % 3) : 18 * (o % 3) + 18]
             assert torch.allclose(kernels[:, o : o + 1], sampled_kernels(mine, weight[o : o + 1]), atol=1e-6)
+
+
+def test_parts_of_the_channels_may_have_offsets_of_their_own():
+    """And each is moved by its own only: depthwise, so that parts do not mix."""
+    x, rotation, weight = torch.randn(2, 6, 9, 14), torch.randn(2, 18, 5, 7), torch.randn(6, 1, 4, 4)
+    offset = torch.randn(2, 3 * 18, 5, 7) * 3
+    found = deform_kernel_conv(x, offset, rotation, weight, stride=2, groups=6)
+    for part in range(3):
+        mine = slice(2 * part, 2 * part + 2)
+        own = offset[:, 18 * part : 18 * part + 18]
+        expected = deform_kernel_conv(x[:, mine], own, rotation, weight[mine], stride=2, groups=2)
+        assert torch.allclose(found[:, mine], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("of", ["offset_conv", "rotation_conv"])
+def test_dilation_is_that_of_offsets_and_rotations_too(of):
+    op = shake(DeformKernelConv(4, 6, 3, dilation=2))
+    x = torch.randn(1, 4, 9, 11, requires_grad=True)
+    getattr(op, of)(x)[0, :, 4, 5].sum().backward()
+    rows, columns = ((x.grad[0].abs().sum((0, axis)) > 0).nonzero().flatten().tolist() for axis in (2, 1))
+    assert (rows, columns) == ([2, 4, 6], [3, 5, 7])
 
 
 def centred(weight, k):

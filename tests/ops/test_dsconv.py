@@ -168,6 +168,8 @@ def test_function_and_module_are_one():
         ({"kernel_size": 3, "stride": 0}, "stride=0"),
         ({"kernel_size": 3, "axis": "alternat"}, "did you mean 'alternate'"),
         ({"kernel_size": 3, "axis": 0}, "unknown axis 0"),
+        ({"kernel_size": 3, "axis": ["x", "y"]}, r"unknown axis \['x', 'y'\]"),
+        ({"kernel_size": 3, "axis": {"x": 1}}, "unknown axis {'x': 1}"),
         ({"kernel_size": 3, "extend_scope": 0}, "extend_scope=0 must be a number above 0"),
         ({"kernel_size": 3, "extend_scope": float("nan")}, "extend_scope=nan"),
         ({"kernel_size": 3, "extend_scope": float("inf")}, "extend_scope=inf"),

@@ -15,8 +15,10 @@ from torch import nn
 
 from akyolo.errors import RowError
 from akyolo.metrics.cost import cost
+from akyolo.ops import irregular_conv as irregular
 from akyolo.ops.irregular_conv import IrregularConv, clamped_step, dense_kernel, irregular_conv
 from akyolo.sampling import regular_grid, sample
+from akyolo.upstream.optimizer import call_after_steps
 
 
 class TestContract(OperatorContract):
@@ -69,6 +71,20 @@ def assert_agree(leaves, stride):
         results.append([out.detach(), *(leaf.grad for leaf in inputs.values())])
     for dense, sampled in zip(*results, strict=True):
         torch.testing.assert_close(dense, sampled, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_taps_far_apart_are_sampled(shared, stride, monkeypatch):
+    """Their dense kernel would be larger than the map."""
+    monkeypatch.setattr(irregular, "dense_kernel", None)
+    positions = random(1 if shared else 3, 9, 2, seed=1)
+    positions[0, 0], positions[0, 8] = torch.tensor([-20.3, -19.6]), torch.tensor([25.1, 17.2])
+    leaves = {"x": random(2, 3, 40, 35), "positions": positions, "weight": random(4, 3, 3, 3, seed=2)}
+    assert_agree(leaves, stride)
+    bias = random(4, seed=3)
+    without, found = (irregular_conv(**leaves, bias=b, stride=stride) for b in (None, bias))
+    torch.testing.assert_close(found, without + bias[:, None, None])
 
 
 def test_closer_to_an_integer_than_float32_can_tell_the_slope_is_still_that_to_the_right():
@@ -204,6 +220,16 @@ def test_eq_7_holds_at_any_rate(optimizer, shared):
     assert_steps_hold(used, 0.1)
     assert len(used) == 20 and (used[-1] - used[0]).abs().max() > 2
     assert any((far - last).abs().max() > 3 for far, last in zip(proposed, used, strict=True))  # there was a need
+
+
+def test_after_a_step_what_is_averaged_holds_eq_7_already():
+    op = moved(IrregularConv(3, 4, 3))
+    optimizer = torch.optim.SGD([op.positions], lr=0.0)
+    call_after_steps(optimizer, nn.Sequential(nn.Identity(), op))
+    op.positions.grad = torch.zeros_like(op.positions)
+    optimizer.step()
+    assert_steps_hold([op.last_positions, op.positions.detach()], 0.1)
+    assert (op.positions - op.last_positions).max() > 0.5
 
 
 def test_accumulated_gradients_are_those_of_one_batch():

@@ -188,6 +188,9 @@ DK, CONDCONV = {"DeformKernel": {"scope": 5}}, {"CondConv": {"experts": 4}}
         (["Conv", [64, 1]], ("CondConv", (), "pointwise", {"experts": 4}), [64, 1, {"experts": 4}]),
         (["Conv", [64, 1, 1]], ("CondConv", (1,), "pointwise"), [64, 1, 1]),
         (["Conv", [64, 1]], ("CondConv", (), "pointwise", {"kernel_size": 1}), [64, {"kernel_size": 1}]),
+        (["Conv", [64, 1]], ("GlobalDeformKernel", (), "pointwise", {"scope": 2}), [64, 1, {"scope": 2, "groups": 1}]),
+        (["Conv", [64, 1]], ("GlobalDeformKernel", (), "pointwise", {"groups": 2}), [64, 1, {"groups": 2}]),
+        (["Conv", [64, 3, 2]], ("DeformConv", (3,), "1", {"groups": 32}), [64, 3, 2, {"groups": 32}]),
     ],
 )
 def test_a_keyword_of_a_block_or_a_1x1(row, rule, args):

@@ -71,23 +71,35 @@ def test_under_the_stock_trainer_muon_leaves_them_alone_too(folder):
         assert group["lr"] == pytest.approx(0.01)
 
 
+def much_steeper(trainer: Any) -> None:
+    for module in trainer.model.modules():
+        if isinstance(module, IrregularConv):
+            module.positions.register_hook(lambda grad: grad.sign() * 500)
+
+
+def test_under_ours_eq_7_holds_as_soon_as_the_step_is_over(folder):
+    """So that the averaged copy, validated and saved, is one of positions that the model may have."""
+    trainer = ready(folder, DetectionTrainer, lr0=0.01, warmup_epochs=0, offset_lr=50_000)
+    trainer.scaler.scale(trainer.model(trainer.preprocess_batch(next(iter(trainer.train_loader))))[0].sum()).backward()
+    trainer.optimizer_step()
+    layers = [module for module in trainer.model.modules() if isinstance(module, IrregularConv)]
+    for layer in layers:
+        moved = (layer.positions - layer.last_positions).abs()
+        assert 0.5 < moved.max() <= 1.2
+
+
 @pytest.mark.parametrize("nbs", [4, 12])
 def test_eq_7_holds_under_the_stock_trainer(folder, nbs, monkeypatch):
     """At a huge rate; with nbs=12 gradients accumulate over three passes."""
     used: dict[int, list[torch.Tensor]] = {}
-    clamp = IrregularConv._clamp_the_step
+    clamp = IrregularConv.after_step
 
     def recorded(op: IrregularConv) -> None:
         clamp(op)
         used.setdefault(id(op), []).append(op.positions.detach().clone())
 
-    monkeypatch.setattr(IrregularConv, "_clamp_the_step", recorded)
+    monkeypatch.setattr(IrregularConv, "after_step", recorded)
     model = ultralytics.YOLO(str(folder / "tiny.yaml"))
-
-    def much_steeper(trainer: Any) -> None:
-        for module in trainer.model.modules():
-            if isinstance(module, IrregularConv):
-                module.positions.register_hook(lambda grad: grad.sign() * 500)
 
     model.add_callback("on_train_start", much_steeper)
     name = f"eq-7-{nbs}"

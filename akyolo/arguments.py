@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+from torch import nn
+
 from akyolo.errors import RowError, did_you_mean
 
 
@@ -52,6 +54,16 @@ def check_flag(**values: Any) -> None:
             raise RowError(f"{name}={value!r} must be true or false")
 
 
+def check_act(act: Any) -> None:
+    """Refuse what is no activation: upstream's Conv would take it for none.
+
+    Raises:
+        RowError: neither true, false, nor a module.
+    """
+    if not isinstance(act, bool | nn.Module):
+        raise RowError(f"act={act!r} must be true or false")
+
+
 def check_choice(known: Collection[str], **values: Any) -> None:
     """Each must be one of the known words.
 
@@ -59,5 +71,5 @@ def check_choice(known: Collection[str], **values: Any) -> None:
         RowError: one is not; the message names the closest.
     """
     for name, value in values.items():
-        if value not in known:
+        if value not in list(known):  # a value of a YAML may be one that no set takes
             raise RowError(f"unknown {name} {value!r}", remedy=did_you_mean(str(value), known))
