@@ -82,11 +82,11 @@ def import_installed() -> None:
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             importlib.import_module(entry.module)
-        except Exception as error:  # code of others
+        except (Exception, SystemExit) as error:  # code of others
             logging.getLogger("akyolo").warning(
-                "akyolo: without the operators of the package %r: its module %s cannot be imported (%s: %s)",
+                "akyolo: without the operators of the package %r: its entry point %r cannot be imported (%s: %s)",
                 entry.dist.name if entry.dist else entry.name,
-                entry.module,
+                entry.value,
                 type(error).__name__,
                 first_line(error),
             )

@@ -25,7 +25,7 @@ PYPROJECT = re.search(r"```toml\n(.*?)```", SECTION, re.DOTALL)[1]
 ROWS = yaml.safe_load(re.search(r"```yaml\n(.*?)```", SECTION, re.DOTALL)[1])
 SWAP = re.search(r"`akyolo (swap [^`]*)`", SECTION)[1].split()
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "workers=0", "optimizer=SGD", "mosaic=0", "plots=False"]
-BROKEN = "akyolo: without the operators of the package 'strip-conv': its module strip_conv cannot be imported "
+BROKEN = "akyolo: without the operators of the package 'strip-conv': its entry point 'strip_conv' cannot be imported "
 
 
 def python(folder, *words, path=(), code=0):
@@ -137,9 +137,10 @@ def test_a_script_can_import_it_instead(folder, tmp_path):
     ("text", "reason"),
     [
         ("import no_such_module\n", "(ModuleNotFoundError: No module named 'no_such_module')"),
+        ("raise SystemExit(3)\n", "(SystemExit: 3)"),
         (OPERATOR.replace("class StripConv", "class AKConv"), "(ValueError: operator 'AKConv' is already registered"),
     ],
-    ids=["import", "name taken"],
+    ids=["import", "exit", "name taken"],
 )
 def test_a_package_that_fails_is_one_line_and_stops_nothing_else(folder, site, tmp_path, text, reason):
     shutil.copytree(site, tmp_path / "site")
@@ -147,6 +148,15 @@ def test_a_package_that_fails_is_one_line_and_stops_nothing_else(folder, site, t
     done = command(tmp_path, "ops", "AKConv", "--json", path=[tmp_path / "site"])
     assert json.loads(done.stdout)["name"] == "AKConv"
     assert done.stderr.startswith(BROKEN + reason) and done.stderr.count("\n") == 1
+
+
+def test_an_entry_point_that_is_no_module_is_one_line_too(site, tmp_path):
+    shutil.copytree(site, tmp_path / "site")
+    (entry_points,) = (tmp_path / "site").glob("*.dist-info/entry_points.txt")
+    entry_points.write_text("[akyolo.operators]\nstrip-conv = strip-conv\n")
+    done = command(tmp_path, "ops", "AKConv", "--json", path=[tmp_path / "site"])
+    assert json.loads(done.stdout)["name"] == "AKConv"
+    assert "its entry point 'strip-conv' cannot be imported" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_model_that_needs_a_package_that_fails_says_both(folder, site, tmp_path):

@@ -26,7 +26,7 @@ class DWBottleneck(nn.Module):
         c1: input channels.
         c2: output channels, an even number.
         stride: of the 3x3, and of the shortcut.
-        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments (see `replaceable.py`).
+        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments, `{DeformKernel: {scope: 4}}`.
         pointwise: both 1x1; that of the shortcut stays a Conv.
         act: true for upstream's activation, false for none, or a module.
 

@@ -23,7 +23,7 @@ class InvertedResidual(nn.Module):
         c2: output channels.
         stride: of the 3x3; at stride 1 and c1 = c2 the input is added to the output.
         expansion: channels in the middle per input channel; at 1 there is no first 1x1.
-        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments (see `replaceable.py`).
+        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments, `{DeformKernel: {scope: 4}}`.
         pointwise: both 1x1.
         act: true for upstream's activation, false for none, or a module.
 

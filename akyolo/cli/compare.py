@@ -33,7 +33,7 @@ seeds, or with operators added at the end, it runs those too.
 # what makes the runs of a table comparable, and where they lie
 SET_BY_COMPARE = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
 HOME = Path("runs", "compare")
-_NAME = re.compile(r"\w[\w.=-]*")
+_NAME = re.compile(r"\w[\w.=-]{,99}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> None:
     if options.seeds < 1:
         raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a folder", where="--name")
+        remedy = "give one by --name: up to 100 letters, digits, . = _ -"
+        raise ConfigError(f"{name!r} is no name for a folder", remedy=remedy)
     if Path(base).suffix not in SUFFIXES:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
     rules = operators(options.ops, options.where.strip())
@@ -144,10 +145,11 @@ def _check(base: str, rules: Mapping[str, SwapRule | None], settings: dict[str, 
     """What would stop a training late, found before the first."""
     from akyolo.cli.modes import check_kind_of_data
     from akyolo.rows import swap
-    from akyolo.upstream.arguments import check_arguments
+    from akyolo.upstream.arguments import check_arguments, fetch_data
     from akyolo.upstream.logs import silence
     from akyolo.upstream.model import build_detector
     from akyolo.upstream.model_yaml import read_model_yaml, task_of
+    from akyolo.upstream.optimizer import offset_parameters
     from akyolo.upstream.optional import never_install
     from akyolo.upstream.settings import check_used_by
 
@@ -158,6 +160,9 @@ def _check(base: str, rules: Mapping[str, SwapRule | None], settings: dict[str, 
     if isinstance(settings.get("data"), list):
         raise ConfigError("data= names several data sets", remedy="compare on one at a time")
     check_kind_of_data("detect", settings.get("data"))
+    if data := settings.get("data"):
+        fetch_data(data)
+    moves = False
     with silence():
         model_yaml = read_model_yaml(base)
         if (task := task_of(model_yaml)) != "detect":
@@ -165,6 +170,9 @@ def _check(base: str, rules: Mapping[str, SwapRule | None], settings: dict[str, 
         for rule in rules.values():
             network = build_detector(swap(model_yaml, rule)[0] if rule else model_yaml)
             check_used_by(network, settings)
+            moves = moves or bool(offset_parameters(network))
+    if "offset_lr" in settings and not moves:
+        raise ConfigError("'offset_lr' has no effect: none of these operators moves its taps", remedy="leave it out")
 
 
 def _run(folder: Path, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -10,6 +10,7 @@ from akyolo.errors import ConfigError, first_line
 from akyolo.upstream.atomic import AtomicPath
 
 FORMAT = 1
+AGAIN = "remove the folder of this run, and the same command makes it anew"
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,19 @@ def read_record(file: Path) -> Record:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot be read as a record: {first_line(error)}", where=str(file)) from None
+        raise ConfigError(f"cannot be read as a record: {first_line(error)}", where=str(file), remedy=AGAIN) from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         has = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ConfigError(f"is no record of format {FORMAT} (format: {has!r})", where=str(file))
+        raise ConfigError(f"is no record of format {FORMAT} (format: {has!r})", where=str(file), remedy=AGAIN)
     fields = {field.name: field.type for field in dataclasses.fields(Record)}
     if wrong := sorted(fields.keys() ^ found.keys()):
-        raise ConfigError(f"is no record: {', '.join(wrong)} missing or unknown", where=str(file))
+        raise ConfigError(f"is no record: {', '.join(wrong)} missing or unknown", where=str(file), remedy=AGAIN)
     if wrong := [name for name, kind in fields.items() if not _is(found[name], kind)]:
-        raise ConfigError(f"is no record: {', '.join(wrong)} of the wrong type", where=str(file))
+        raise ConfigError(f"is no record: {', '.join(wrong)} of the wrong type", where=str(file), remedy=AGAIN)
+    if not found["curve"] or found["asked"].get("protocol") not in found["metrics"]:
+        raise ConfigError(
+            "is no record: it holds no epoch, or not the metrics asked for", where=str(file), remedy=AGAIN
+        )
     return Record(**found)
 
 

@@ -18,12 +18,12 @@ from akyolo.upstream.atomic import AtomicPath
 METRICS = ("mAP50", "mAP")
 TABLE, DATA, PLOT, SPEED = "table.md", "table.json", "plot.png", "speed.json"
 FORMAT = 1
+OF_A_RUN = ("seed", "name", "offset_lr")
 
 
 def report(folder: Path, spec: Spec, records: Sequence[Record]) -> dict[str, Any]:
     """Write all three, each as a whole; returns what table.json holds."""
-    speed_file = folder / SPEED
-    measured = json.loads(speed_file.read_text()) if speed_file.exists() else None
+    measured = _measured(folder)
     ms = {row: times["median_ms"] for row, times in measured["rows"].items()} if measured else {}
     found = entries([row.row for row in spec.rows], records, METRICS, ms)
     about = _about(spec, records)
@@ -46,19 +46,31 @@ def report(folder: Path, spec: Spec, records: Sequence[Record]) -> dict[str, Any
 
 
 def measure_speed(folder: Path, spec: Spec, records: Sequence[Record]) -> None:
-    """Time one model of each row that has one; nothing where all of them were timed together before."""
+    """Time one model of each row whose weights are there; nothing where all of them were timed together before."""
     models = {record.row: record for record in reversed(records)}  # of the first seed
-    weights = {row.row: _weights(folder, models[row.row]) for row in spec.rows if row.row in models}
-    file = AtomicPath(folder / SPEED)
-    if not weights or (file.exists() and list(json.loads(file.read_text())["rows"]) == list(weights)):
+    weights = {row.row: file for row in spec.rows if row.row in models and (file := _weights(folder, models[row.row]))}
+    before = _measured(folder)
+    if not weights or (before and before["rows"].keys() >= weights.keys()):
         return
     device = torch.device(records[0].hardware["device"])
-    file.write_bytes(json.dumps(speed(weights, records[0].settings["imgsz"], device), indent=1).encode())
+    if device.type == "cuda" and not torch.cuda.is_available():
+        device = torch.device("cpu")  # the trainings ran elsewhere
+    measured = speed(weights, records[0].settings["imgsz"], device)
+    AtomicPath(folder / SPEED).write_bytes(json.dumps(measured, indent=1).encode())
 
 
-def _weights(folder: Path, record: Record) -> Path:
-    best = run_folder(folder, record.row, record.seed) / "weights" / "best.pt"
-    return best if best.exists() else best.with_name("last.pt")
+def _measured(folder: Path) -> dict[str, Any] | None:
+    """What `speed` found before; None where it is lost, since it can be measured again."""
+    try:
+        found = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+        return found if all("median_ms" in times for times in found["rows"].values()) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _weights(folder: Path, record: Record) -> Path | None:
+    weights = run_folder(folder, record.row, record.seed) / "weights"
+    return next((file for name in ("best.pt", "last.pt") if (file := weights / name).exists()), None)
 
 
 def _about(spec: Spec, records: Sequence[Record]) -> dict[str, Any]:
@@ -72,10 +84,19 @@ def _about(spec: Spec, records: Sequence[Record]) -> dict[str, Any]:
         "recipe": used.get("recipe", row.recipe),
         **{key: used.get(key) for key in ("epochs", "batch", "imgsz")},
         "images": records[0].images if records else None,
+        "differing": _differing(records),
         "labels": _distinct(record.labels for record in records),
         "hardware": _distinct(record.hardware for record in records),
         "versions": _distinct(record.versions for record in records),
     }
+
+
+def _differing(records: Sequence[Record]) -> list[str]:
+    """Training arguments, but those of a run, that were not the same in all of them; a row without movers has no rate
+    of theirs.
+    """
+    seen = [{k: v for k, v in record.settings.items() if k not in OF_A_RUN} for record in records]
+    return [key for key in (seen[0] if seen else ()) if len(_distinct(one.get(key) for one in seen)) > 1]
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
@@ -101,6 +122,8 @@ def _notes(about: dict[str, Any]) -> list[str]:
         "s / epoch: median of a run, validation included, mean over seeds. Peak memory: of the training, what CUDA "
         "allocated, on CPU the resident set of the process; the most of all seeds.",
     ]
+    if about["differing"]:
+        notes.append(f"Settings DIFFER between runs: {', '.join(about['differing'])}.")
     for what, key in (("Labels", "labels"), ("Machine", "hardware"), ("Versions", "versions")):
         if found := about[key]:
             differ = " DIFFER between runs" if len(found) > 1 else ""

@@ -4,12 +4,11 @@ The folder holds the model YAML, what upstream leaves of a training (args.yaml, 
 last of all, record.json.
 """
 
-import csv
 import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from filelock import FileLock, Timeout
 from akyolo.errors import ConfigError
 from akyolo.metrics.cost import deployed_cost
 from akyolo.paper.machine import hardware, peak_bytes, versions
-from akyolo.paper.records import Record, read_record, write_record
+from akyolo.paper.records import AGAIN, Record, read_record, write_record
 from akyolo.paper.rows import TableRow
 from akyolo.rows import model_yaml_text, swap
 from akyolo.upstream.atomic import AtomicPath, remove_partial
@@ -28,6 +27,7 @@ from akyolo.upstream.embedded import embedded_data, resolve_data
 from akyolo.upstream.labels import images_used, label_checksum
 from akyolo.upstream.model import YOLO
 from akyolo.upstream.model_yaml import read_model_yaml
+from akyolo.upstream.optimizer import offset_parameters
 from akyolo.upstream.saving import finish
 
 RECORD, STARTS, LOCK = "record.json", "starts.json", ".lock"
@@ -36,8 +36,11 @@ PROTOCOLS = ("ultralytics",)
 PATIENCE = 15.0  # seconds; the loaders of a killed training, which share its lock, outlive it by a few
 OF_THIS_MACHINE = ("model", "data", "project", "save_dir", "resume")
 # training arguments that its evaluation takes over
-OF_EVALUATION = ("imgsz", "device", "workers", "split", "conf", "iou", "max_det", "single_cls", "agnostic_nms", "nms")
-NAMES = {"precision(B)": "P", "recall(B)": "R", "mAP50(B)": "mAP50", "mAP50-95(B)": "mAP"}  # in results.csv
+OF_EVALUATION = (
+    "imgsz", "device", "workers", "split", "fraction", "classes", "single_cls", "conf", "iou", "max_det", "nms",
+    "agnostic_nms",
+)  # fmt: skip
+NAMES = {"precision(B)": "P", "recall(B)": "R", "mAP50(B)": "mAP50", "mAP50-95(B)": "mAP"}  # by upstream
 
 
 def run_folder(folder: Path, row: str, seed: int) -> Path:
@@ -81,6 +84,20 @@ def model_of(row: TableRow) -> dict[str, Any]:
     return swap(base, row.swap)[0] if row.swap else base
 
 
+def check_model(home: Path, row: TableRow) -> None:
+    """Refuse to go on with a run that was begun with another model.
+
+    Raises:
+        ConfigError: the row's model is not the one in the folder.
+        RowError: see `model_of`.
+    """
+    file = home / Path(row.base).name
+    if file.exists() and file.read_text(encoding="utf-8") != model_yaml_text(model_of(row)):
+        raise ConfigError(
+            f"{row.base} has changed since this run was begun", where=str(file), remedy="use another name"
+        )
+
+
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     try:
@@ -98,7 +115,10 @@ def _train(home: Path, row: TableRow, seed: int) -> None:
         data = {"data": row.data} if row.data else {}  # or the embedded set, with its recipe
         recipe = {"recipe": row.recipe} if row.recipe else {}
         settings = {"deterministic": True, **row.settings, "seed": seed, "save_dir": str(home)}
-        starts.train(YOLO(str(file)), 1, **data, **recipe, **settings)
+        model = YOLO(str(file))
+        if not offset_parameters(model.model):
+            settings.pop("offset_lr", None)  # of the table's other rows
+        starts.train(model, 1, **data, **recipe, **settings)
         return
     model = YOLO(str(last))
     state: Any = model.ckpt
@@ -112,10 +132,9 @@ def _train(home: Path, row: TableRow, seed: int) -> None:
 
 def _model_yaml(home: Path, row: TableRow) -> Path:
     """The model of this run as a file, by the name of its base, which has the scale in it."""
-    text, file = model_yaml_text(model_of(row)), AtomicPath(home / Path(row.base).name)
-    if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{row.base} has changed since this run was begun", where=str(file))
-    file.write_bytes(text.encode())
+    check_model(home, row)
+    file = AtomicPath(home / Path(row.base).name)
+    file.write_bytes(model_yaml_text(model_of(row)).encode())
     return file
 
 
@@ -124,7 +143,10 @@ class Starts:
 
     def __init__(self, file: Path) -> None:
         self.file = AtomicPath(file)
-        self.entries: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.exists() else []
+        try:
+            self.entries: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.exists() else []
+        except ValueError as error:
+            raise ConfigError(f"cannot be read: {error}", where=str(file), remedy=AGAIN) from None
 
     def train(self, model: YOLO, epoch: int, **arguments: Any) -> None:
         """Train `model`, which begins at this epoch."""
@@ -165,7 +187,7 @@ def _recorded(home: Path, row: TableRow, seed: int) -> Record:
         params=deployed.params,
         gflops=deployed.gflops,
         metrics=metrics,
-        curve=list(_curve(home / "results.csv", {start["epoch"] for start in starts})),
+        curve=_curve(state.get("train_results") or {}, {start["epoch"] for start in starts}, last),
         starts=starts,
         seconds=sum(start["seconds"] for start in starts),
         cpu_seconds=sum(start["cpu_seconds"] for start in starts),
@@ -186,17 +208,19 @@ def _evaluated(model: Any, row: TableRow, used: Mapping[str, Any], home: Path) -
     return {row.protocol: {name: float(value) for name, value in found.items()}}
 
 
-def _curve(results: Path, begun: set[int]) -> Iterator[dict[str, Any]]:
-    """Each epoch once; upstream's clock begins anew at every start."""
-    before = 0.0
-    with results.open(encoding="utf-8", newline="") as stream:
-        for line in csv.DictReader(stream):
-            values = {key.strip(): float(value) for key, value in line.items()}
-            epoch, now = int(values.pop("epoch")), values.pop("time")
-            named = {NAMES.get(key.removeprefix("metrics/"), key): value for key, value in values.items()}
-            finite = {key: value if math.isfinite(value) else None for key, value in named.items()}
-            yield {"epoch": epoch, "seconds": now - (0.0 if epoch in begun else before), **finite}
-            before = now
+def _curve(results: Mapping[str, Sequence[float]], begun: set[int], where: Path) -> list[dict[str, Any]]:
+    """Each epoch once, from the columns that the checkpoint holds; upstream's clock begins anew at every start."""
+    curve, before = [], 0.0
+    for line in zip(*results.values(), strict=True):
+        values = {key.strip(): float(value) for key, value in zip(results, line, strict=True)}
+        epoch, now = int(values.pop("epoch")), values.pop("time")
+        named = {NAMES.get(key.removeprefix("metrics/"), key): value for key, value in values.items()}
+        finite = {key: value if math.isfinite(value) else None for key, value in named.items()}
+        curve.append({"epoch": epoch, "seconds": now - (0.0 if epoch in begun else before), **finite})
+        before = now
+    if not curve or [entry["epoch"] for entry in curve] != [*range(1, len(curve) + 1)]:
+        raise ConfigError("does not hold the results of each epoch", where=str(where), remedy=AGAIN)
+    return curve
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from akyolo.errors import ConfigError
 from akyolo.paper.child import SPEC
 from akyolo.paper.records import Record, read_record
 from akyolo.paper.rows import Spec, TableRow, read_spec
-from akyolo.paper.runs import LOCK, RECORD, run_folder
+from akyolo.paper.runs import LOCK, RECORD, check_model, run_folder
 from akyolo.upstream.atomic import AtomicPath, remove_partial
 
 
@@ -23,10 +23,14 @@ def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
     """The spec of `folder`, written there if it is new or has more runs, while no other process runs it.
 
     Raises:
-        ConfigError: another spec lies there, two rows would share a folder, or another process is at it.
+        ConfigError: another spec lies there, or runs of another model; two rows would share a folder; it cannot be
+            written; or another process is at it.
     """
     check_folder(folder, spec)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", where=str(folder)) from None
     try:
         with FileLock(folder / LOCK, timeout=0):
             remove_partial(folder)
@@ -34,7 +38,10 @@ def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
             file = AtomicPath(folder / SPEC)
             if not file.exists() or file.read_bytes() != text:
                 file.write_bytes(text)
-            yield read_spec(folder / SPEC)
+            written = read_spec(folder / SPEC)
+            for row, seed in runs_in_order(written):
+                check_model(run_folder(folder, row.row, seed), row)
+            yield written
     except Timeout:
         raise ConfigError("is being run by another process", where=str(folder)) from None
 

@@ -122,7 +122,7 @@ def chosen(where: str, rows: list[Any], places: Mapping[int, Place], backbone: i
         return _numbered(where, rows, places, file)
     if where not in PLACES:
         raise RowError(
-            f"unknown place {where!r}", remedy=f"{did_you_mean(where, PLACES)} Or name rows by number, as 5,12"
+            f"unknown place {where!r}", remedy=f"{did_you_mean(where, PLACES)}; or name rows by number, as 5,12"
         )
     of_place = {
         "downsample": lambda i: i > 0 and places[i].stride == 2,

@@ -128,6 +128,20 @@ def check_data(name: Any) -> None:
         raise DatasetError(first_line(error), where=name) from None
 
 
+def fetch_data(name: str) -> None:
+    """See that a data YAML is there with its images; upstream's own is downloaded where it is not.
+
+    Raises:
+        DatasetError: it is not, and cannot be.
+    """
+    if resolves_to_embedded(name):
+        return
+    try:
+        check_det_dataset(name)
+    except Exception as error:  # upstream raises whatever it meets first
+        raise DatasetError(first_line(error), where=name) from None
+
+
 def _check_source(name: str) -> None:
     is_file = not any(mark in name for mark in ("://", "*", ",")) and not name.isnumeric() and name != "screen"
     if is_file and not Path(name).exists():

@@ -257,7 +257,13 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         (["yolov8n.yaml", "--ops", "Conv:3", "--where", "downsample"], "downsample changes nothing"),
         (["odd.yaml", "--ops", "Conv,AKConv:5", "--where", "1"], "cannot be built"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"], "--seeds: 0 is below 1"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "../up"], "--name: '../up' is no name"),
+        (
+            ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "../up"],
+            "'../up' is no name for a folder\n  give one by --name",
+        ),
+        (["my yolov8n.yaml", "--ops", "Conv", "--where", "1"], "'my yolov8n' is no name for a folder\n  give one"),
+        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "n" * 101], "is no name for a folder"),
+        (["yolov8n.yaml", "--ops", "Conv,CondConv:3", "--where", "1", "offset_lr=.1"], "'offset_lr' has no effect"),
         (["yolov8n-seg.yaml", "--ops", "Conv", "--where", "1"], "yolov8n-seg.yaml is a model for segment"),
         (["yolov8n.pt", "--ops", "Conv", "--where", "1"], "yolov8n.pt is no model YAML"),
         (["yolov8q.yaml", "--ops", "Conv", "--where", "1"], "there is no model file 'yolov8q.yaml'"),
@@ -290,6 +296,15 @@ def test_a_folder_of_something_else_is_refused(in_tmp, fails):
     Path("runs/compare/mine/notes.txt").write_text("mine")
     message = fails("compare", "yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "mine")
     assert "runs/compare/mine: is not empty and has no spec.yaml" in message
+
+
+@pytest.mark.parametrize("file", ["runs", "runs/compare", "runs/compare/yolov8n"])
+def test_a_folder_that_cannot_be_made_is_named(in_tmp, fails, file):
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text("mine")
+    message = fails("compare", "yolov8n.yaml", "--ops", "Conv", "--where", "1")
+    assert message.startswith("akyolo: runs/compare/yolov8n: cannot be written: ")
+    assert Path(file).read_text() == "mine"
 
 
 def test_a_folder_with_a_broken_spec_is_refused(in_tmp, fails):

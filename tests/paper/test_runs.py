@@ -1,5 +1,6 @@
 """One run: trained, resumed wherever it stopped, evaluated and recorded. Tiny, but real trainings."""
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -25,6 +26,9 @@ from akyolo.upstream.trainer import DetectionTrainer
 
 SETTINGS = {"epochs": 3, "imgsz": 64, "batch": 4, "nbs": 4, "device": "cpu", "mosaic": 0, "warmup_epochs": 0}
 FAST = {"optimizer": "AdamW", "lr0": 0.02}  # so that three epochs detect something
+
+
+SWAPS = {"plain": None, "moving": SwapRule("AKConv", (5,), "downsample")}
 
 
 class Killed(BaseException):
@@ -187,6 +191,33 @@ def test_the_batch_is_the_one_really_used(folder, row, monkeypatch):
     record = run(folder / "halved", row, 0)
     assert (record.batch, record.settings["batch"], record.asked["settings"]["batch"]) == (2, 2, 4)
     assert [entry["epoch"] for entry in record.curve] == [1, 2, 3]
+
+
+def test_a_row_without_moving_taps_leaves_their_rate_to_the_others(folder, row):
+    settings = {**row.settings, "epochs": 1, "offset_lr": 0.1}
+    plain, moving = (dataclasses.replace(row, row=name, swap=swap, settings=settings) for name, swap in SWAPS.items())
+    assert run(folder / "rates", plain, 0).settings["offset_lr"] == 1
+    assert run(folder / "rates", moving, 0).settings["offset_lr"] == 0.1
+
+
+def test_the_evaluation_is_of_the_images_and_classes_that_training_had(folder, row):
+    settings = {**row.settings, "fraction": [1.0, 0.5], "classes": [1]}
+    record = run(folder / "part", dataclasses.replace(row, settings=settings), 7)
+    best = max(record.curve, key=lambda epoch: epoch["mAP"])
+    assert record.images == {"train": 12, "val": 2} and best["mAP"] > 0
+    assert record.metrics["ultralytics"]["mAP"] == pytest.approx(best["mAP"], abs=1e-4)
+
+
+@pytest.mark.parametrize("columns", [{}, {"epoch": [1, 3], "time": [1, 2]}])
+def test_a_checkpoint_without_the_results_of_each_epoch_makes_no_record(tmp_path, columns):
+    with pytest.raises(ConfigError, match=r"last\.pt: does not hold the results of each epoch\n  remove the folder"):
+        runs._curve(columns, {1}, tmp_path / "last.pt")
+
+
+def test_torn_starts_are_refused_with_a_way_out(tmp_path):
+    (tmp_path / "starts.json").write_text('[{"epoch"')
+    with pytest.raises(ConfigError, match=r"starts\.json: cannot be read: .*\n  remove the folder of this run"):
+        Starts(tmp_path / "starts.json")
 
 
 def test_a_second_process_is_refused(folder, row, monkeypatch):

@@ -5,7 +5,9 @@ import pytest
 from akyolo.cli.compare import operators, spec_of
 from akyolo.errors import ConfigError
 from akyolo.paper.rows import read_spec
+from akyolo.paper.runs import model_of, run_folder
 from akyolo.paper.series import runs_in_order, series
+from akyolo.rows import model_yaml_text
 
 
 def spec(ops, seeds, **settings):
@@ -20,6 +22,22 @@ def test_seeds_and_rows_may_be_added(tmp_path):
         runs = [("Conv", 0), ("DSConv:5", 0), ("Conv", 1), ("DSConv:5", 1)]
         assert [(row.row, seed) for row, seed in runs_in_order(second)] == runs
         assert read_spec(tmp_path / "spec.yaml") == second
+
+
+def test_another_model_by_the_same_name_is_refused(tmp_path):
+    base = tmp_path / "mine.yaml"
+    base.write_text("nc: 2\nbackbone:\n  - [-1, 1, Conv, [16, 3, 2]]\nhead:\n  - [[0], 1, Detect, [nc]]\n")
+    mine = spec_of("mine", str(base), operators("Conv,AKConv:5", "0"), 1, {})
+    with series(tmp_path / "runs", mine) as begun:
+        home = run_folder(tmp_path / "runs", "AKConv:5", 0)
+        home.mkdir()
+        (home / "mine.yaml").write_text(model_yaml_text(model_of(begun.rows[1])))
+    with series(tmp_path / "runs", mine):
+        pass
+    base.write_text(base.read_text().replace("16", "32"))
+    changed = pytest.raises(ConfigError, match=r"AKConv-5-seed0/mine\.yaml: .*mine\.yaml has changed since")
+    with changed, series(tmp_path / "runs", mine):
+        pass
 
 
 @pytest.mark.parametrize(
