@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from akyolo.paper.report import METRICS
+from akyolo.paper.rows import read_spec
+from akyolo.paper.series import records
+from akyolo.paper.tables import entries, markdown
 from akyolo.registry import operator, operators
 from akyolo.upstream.model import build_detector
 
@@ -68,6 +72,27 @@ def test_speed_of_the_operator():
             ratios = (values[f"geomean_ratio_to_{other}"] for other in ("four_gather", "plain"))
             row = " | ".join(f"{ratio:.2f}" for ratio in (*ratios, values["kept_ratio_to_plain"]))
             assert f"| {row} |" in README
+
+
+def test_speed_of_the_deformable_convolution():
+    summary = RECORDS["bench-deform-conv-cpu"]["summary"]
+    for variant in ("deform_conv2d", "deform_conv2d channels_last", "ours", "ours channels_last"):
+        inference, training = (summary[of][variant] for of in ("forward", "forward+backward"))
+        ratios = [of["geomean_ratio_to_torchvision"] for of in (inference, training)]
+        row = " | ".join(f"{ratio:.2f}" for ratio in (*ratios, training["kept_ratio_to_plain"]))
+        assert f"| {row} |" in README
+
+
+def test_the_comparison_of_operators():
+    """Its table is made of its records once more."""
+    folder = ROOT / "runs" / "records" / "compare-shapes"
+    spec, speed = read_spec(folder / "spec.yaml"), json.loads((folder / "speed.json").read_text())
+    ms = {row: times["median_ms"] for row, times in speed["rows"].items()}
+    found = records(folder, spec)
+    assert len(found) == 12
+    table = markdown(entries([row.row for row in spec.rows], found, METRICS, ms), METRICS, len(spec.seeds))
+    assert table in README and table in (folder / "table.md").read_text()
+    assert f"]({(folder / 'plot.png').relative_to(ROOT)})" in README and (folder / "plot.png").exists()
 
 
 def test_speed_of_the_model():

@@ -61,6 +61,7 @@ def test_the_page_says_it_all(name, capfd):
         f" {argument} {' '.join(meaning.split())}" in written for argument, meaning in facts["arguments"].items()
     )
     assert all(f"- {row}" in written for row in facts["rows"])
+    assert len(page.splitlines()) <= 34
     assert all(len(line) <= 100 for line in page.splitlines() if line not in facts["equation"].splitlines())
 
 
