@@ -39,6 +39,10 @@ class TrainingError(AkyoloError):
     """A training that had to stop."""
 
 
+class EvaluationError(AkyoloError):
+    """An evaluation whose numbers would be wrong."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line that says something in a message of somebody else's, else the kind of error it is."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -26,6 +26,7 @@ COMMANDS = {
     "reproduce": "reproduce",
     "bench": "bench",
     "data": "data",
+    "score": "score",
     "import": "import_weights",
 }
 
@@ -33,7 +34,7 @@ HELP = """akyolo: replaceable convolutions for Ultralytics YOLO
 
   akyolo train cfg/yolov8n-akconv5.yaml                            on the embedded data set, in minutes
   akyolo train cfg/yolov8s-akconv5.yaml data=mydata.yaml epochs=100
-  akyolo val runs/detect/train/weights/best.pt
+  akyolo val runs/detect/train/weights/best.pt protocol=yolov5
   akyolo predict runs/detect/train/weights/best.pt source=photo.jpg
   akyolo export runs/detect/train/weights/best.pt format=onnx dynamic=True
 

@@ -6,6 +6,7 @@ from typing import Any
 from akyolo import YOLO
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
+from akyolo.metrics.score import Score, table
 from akyolo.upstream.arguments import check_arguments, keys_with_defaults, refused_by_upstream
 from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.optional import never_install
@@ -35,7 +36,9 @@ def run(mode: str, words: list[str]) -> None:
         if not refused_by_upstream(error):
             raise
         raise ConfigError(f"{first_line(error)} ({type(error).__name__} in Ultralytics)") from error
-    if mode == "train" and is_main_process():
+    if isinstance(result, Score):
+        print(f"\n{table([result])}\n\nnext: akyolo score {_short(model.detections)} --protocol all")
+    elif mode == "train" and is_main_process():
         _report(model)
     elif mode == "export":
         print(f"exported to {result}")

@@ -1,1 +1,1 @@
-"""What a model costs and how fast it is."""
+"""What a model costs, how fast it is, and how good: its detections, scored under named protocols."""

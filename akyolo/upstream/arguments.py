@@ -14,6 +14,7 @@ from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_yaml
 from ultralytics.utils.torch_utils import select_device
 
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
+from akyolo.metrics.protocols import check_protocol
 from akyolo.packaged import packaged
 from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 from akyolo.upstream.embedded import resolves_to_embedded
@@ -22,7 +23,7 @@ from akyolo.upstream.recipes import named, read_recipe
 from akyolo.upstream.values import check_batch, check_choice, check_training_values
 
 # arguments of one mode that upstream's defaults do not list
-EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}}
+EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}, "val": {"protocol"}}
 
 
 def keys_with_defaults() -> dict[str, Any]:
@@ -54,6 +55,8 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
     check_training_values(current)
     for recipe in named(current.get("recipe")):
         read_recipe(recipe)
+    if current.get("protocol") is not None:
+        check_protocol(current["protocol"])
     check_choice(current, "task", TASKS)
     check_choice(current, "format", export_formats()["Argument"])
     check_batch(current.get("batch", 16), may_be_found=mode == "train")

@@ -1,6 +1,7 @@
 """What a training was given: how many images, and which labels."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +34,18 @@ def label_checksum(data: str, split: str = "val") -> str:
         for file in map(Path, img2label_paths(_images(found[name], 1.0))):
             digest.update(file.read_bytes() if file.is_file() else b"")
     return digest.hexdigest()
+
+
+def split_images(data: str, split: str) -> list[str]:
+    """The image files of a split."""
+    return _images(check_det_dataset(data, autodownload=False, split=split)[split], 1.0)
+
+
+def image_names(data: str, files: Iterable[str]) -> list[str]:
+    """What images are called wherever the data set lies: their paths within it."""
+    root = Path(check_det_dataset(data, autodownload=False)["path"]).resolve()
+    paths = map(Path, files)
+    return [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
 
 
 def _images(where: Any, fraction: float) -> list[str]:

@@ -9,7 +9,8 @@ from ultralytics.nn.tasks import DetectionModel, guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 
 from akyolo.errors import ConfigError, RowError, first_line
-from akyolo.upstream import trainer
+from akyolo.metrics.detections import FILE
+from akyolo.upstream import trainer, validator
 from akyolo.upstream.checkpoint import (
     WEIGHT_ARGUMENTS,
     check_classes,
@@ -22,6 +23,7 @@ from akyolo.upstream.embedded import RECIPE, embedded_data, is_embedded, resolve
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
+from akyolo.upstream.scoring import check_scoring, score_file
 from akyolo.upstream.settings import check_augment, check_hyperparameters, check_used_by, has_anchors
 from akyolo.upstream.tuning import ANCHOR_SPACE, tuning_here
 
@@ -67,11 +69,14 @@ class YOLO(UpstreamYOLO):
         CheckpointError: weights that cannot be read safely.
     """
 
+    detections: Path  # of the last evaluation under a protocol
+
     @property
     def task_map(self) -> dict[str, dict[str, Any]]:
-        """Upstream's classes with our trainers in the place of its own."""
+        """Upstream's classes with our trainers and validators in the place of its own."""
+        ours = trainer.TRAINERS | validator.VALIDATORS
         return {
-            task: {**classes, "trainer": trainer.TRAINERS.get(classes["trainer"], classes["trainer"])}
+            task: {role: ours.get(kind, kind) for role, kind in classes.items()}
             for task, classes in super().task_map.items()
         }
 
@@ -123,16 +128,27 @@ class YOLO(UpstreamYOLO):
     def val(self, **arguments: Any) -> Any:
         """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
 
+        With `protocol`, a name of `akyolo.metrics.protocols`, the detections stay in the results folder as
+        `detections.npz` (`self.detections`), and what is returned is their `Score`, not upstream's metrics.
+
         Raises:
             CheckpointError: the data set has another number of classes.
-            ConfigError: `augment` with a head that upstream cannot augment for.
+            ConfigError: `augment` with a head that upstream cannot augment for, or an unknown protocol.
+            EvaluationError: upstream's NMS ran out of time.
         """
+        protocol = arguments.pop("protocol", None)
+        if protocol:
+            check_scoring(self.task, protocol, arguments)
         arguments = self._in_runs(self._with_data(arguments))
         check_augment(self.model, arguments.get("augment"))
         written = {**self.overrides, **_written(arguments)}
         if not written.get("single_cls"):
             check_classes(self.model, self.model_name, written.get("data"))
-        return super().val(**arguments)
+        if not protocol:
+            return super().val(**arguments)
+        metrics = super().val(validator=validator.StoringValidator, **arguments)
+        self.detections = Path(metrics.save_dir) / FILE
+        return score_file(self.detections, [protocol])[0]
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
         """As upstream, into ./runs.

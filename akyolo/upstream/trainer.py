@@ -36,6 +36,14 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
             finish_loading(model, weights)
         return model
 
+    def _build_train_pipeline(self) -> None:
+        """As upstream, which raises a `max_det` of 300 to what the densest image holds; it stays as the user said."""
+        max_det = self.args.max_det
+        super()._build_train_pipeline()
+        if self.args.max_det != max_det:
+            self.args.max_det = max_det
+            unwrap_model(self.model).set_head_attr(max_det=max_det)
+
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:
         """Upstream's groups, no decay for what must have none, and groups of their own for what `offset_lr` scales."""
         optimizer = super().build_optimizer(model, *args, **kwargs)

@@ -1,0 +1,41 @@
+"""`akyolo score`: detections that `akyolo val ... protocol=` has stored, under any protocol."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from akyolo.cli.streams import stdout_to_stderr
+
+SUMMARY = "score stored detections under named protocols"
+ALL = "all"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """DETECTIONS, --protocol, --data, --annotations, --json."""
+    parser.add_argument("detections", metavar="DETECTIONS", help="detections.npz of a val, or a COCO json of results")
+    parser.add_argument(
+        "--protocol", default=ALL, metavar="NAME", help="a protocol, or several joined by a comma, or all (default)"
+    )
+    truth = parser.add_mutually_exclusive_group()
+    truth.add_argument("--data", metavar="DATA.yaml", help="the data set, where it lies now")
+    truth.add_argument("--annotations", metavar="GT.json", help="its ground truth as a COCO json")
+    parser.add_argument("--json", action="store_true", help="print JSON alone on stdout")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the scores as a table, or all as JSON.
+
+    Raises:
+        AkyoloError: the detections, or what they are scored against, cannot be used.
+    """
+    from akyolo.metrics.protocols import PROTOCOLS
+    from akyolo.metrics.score import table
+
+    with stdout_to_stderr():
+        from akyolo.upstream.scoring import score_file
+
+        names = list(PROTOCOLS) if options.protocol == ALL else options.protocol.split(",")
+        annotations = Path(options.annotations) if options.annotations else None
+        scores = score_file(Path(options.detections), names, options.data, annotations)
+    print(json.dumps([dataclasses.asdict(one) for one in scores], indent=1) if options.json else table(scores))

@@ -1,0 +1,55 @@
+"""Protocols by name: other programs make other numbers of the same detections, so every number names its protocol."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from akyolo.errors import ConfigError, DatasetError, did_you_mean
+from akyolo.metrics.coco import score_coco
+from akyolo.metrics.curves import score_as
+from akyolo.metrics.detections import Detections
+from akyolo.metrics.ground_truth import GroundTruth
+from akyolo.metrics.score import Metrics, Score
+from akyolo.metrics.ultralytics_val import ULTRALYTICS
+from akyolo.metrics.visdrone import score_visdrone
+from akyolo.metrics.yolov5 import YOLOV5, YOLOV5_SMOOTH
+from akyolo.metrics.yolov7 import YOLOV7
+
+# name -> detections, ground truth -> metrics, and by class
+PROTOCOLS: dict[str, Callable[[Detections, GroundTruth], tuple[Metrics, Mapping[str, Metrics]]]] = {
+    "coco": score_coco,
+    "yolov5": partial(score_as, YOLOV5),
+    "yolov5-smooth": partial(score_as, YOLOV5_SMOOTH),
+    "yolov7": partial(score_as, YOLOV7),
+    "ultralytics": partial(score_as, ULTRALYTICS),
+    "visdrone": score_visdrone,
+}
+
+
+def check_protocol(name: str) -> None:
+    """Refuse a protocol that is none.
+
+    Raises:
+        ConfigError: it names the closest.
+    """
+    if name not in PROTOCOLS:
+        raise ConfigError(f"there is no protocol {name!r}", remedy=did_you_mean(str(name), PROTOCOLS))
+
+
+def score(protocol: str, found: Detections, truth: GroundTruth) -> Score:
+    """Score detections.
+
+    Args:
+        protocol: one of `PROTOCOLS`.
+        found: in the same images, in the same order, as `truth`.
+        truth: what is there.
+
+    Raises:
+        ConfigError: there is no such protocol.
+        DatasetError: there is no object to find.
+    """
+    check_protocol(protocol)
+    if not (~truth.crowd & ~truth.ignored).any():
+        raise DatasetError(f"none of the {len(truth.images)} images has an object to find", where=found.data)
+    metrics, per_class = PROTOCOLS[protocol](found, truth)
+    nms = found.nms or {}
+    return Score(protocol, nms.get("iou"), nms.get("max_det"), truth.sha256, len(truth.images), metrics, per_class)

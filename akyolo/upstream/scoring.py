@@ -1,0 +1,78 @@
+"""From a file of detections, and the data set that it was made on, to scores."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from akyolo.errors import ConfigError, DatasetError
+from akyolo.metrics.coco_results import read_coco_results
+from akyolo.metrics.detections import Detections, read_detections
+from akyolo.metrics.ground_truth import GroundTruth
+from akyolo.metrics.protocols import check_protocol, score
+from akyolo.metrics.score import DIGITS, Score
+from akyolo.upstream.arguments import check_data
+from akyolo.upstream.truth import check_names, json_truth, read_truth
+
+
+def score_file(
+    file: Path, protocols: Sequence[str], data: str | None = None, annotations: Path | None = None
+) -> list[Score]:
+    """Score stored detections under each of the protocols.
+
+    Args:
+        file: what `akyolo val ... protocol=` left, or, with `annotations`, a COCO json of results.
+        protocols: names.
+        data: a data YAML, in the place of the one that the file names.
+        annotations: a COCO json of the ground truth, in the place of any.
+
+    Raises:
+        ConfigError: no such protocol, or no file of detections.
+        DatasetError: the ground truth is not there, or is not that of these detections.
+    """
+    for protocol in protocols:
+        check_protocol(protocol)
+    if file.suffix == ".json":
+        if annotations is None:
+            raise ConfigError(
+                "is a json of results, which does not say of what", where=str(file), remedy="give --annotations GT.json"
+            )
+        found, truth = read_coco_results(file, annotations)
+    else:
+        found = read_detections(file)
+        truth = _truth(file, found, data, annotations)
+    return [score(protocol, found, truth) for protocol in protocols]
+
+
+def check_scoring(task: str | None, protocol: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse an evaluation whose detections no protocol could score.
+
+    Raises:
+        ConfigError: there is no such protocol, it is not for this task, or not all classes are detected.
+    """
+    check_protocol(protocol)
+    if task != "detect":
+        raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
+    for key in ("single_cls", "classes"):
+        if arguments.get(key):
+            raise ConfigError(f"protocol={protocol} scores every class as it is: {key}= does not go with it")
+
+
+def _truth(file: Path, found: Detections, data: str | None, annotations: Path | None) -> GroundTruth:
+    if annotations:
+        truth, comparable, where = (
+            json_truth(annotations, found.images, found.names),
+            found.annotations,
+            str(annotations),
+        )
+    else:
+        where = data or found.data or ""
+        if not where:
+            raise ConfigError("names no data set", where=str(file), remedy="give --data DATA.yaml")
+        check_data(where)
+        truth, _ = read_truth(where, found.split or "val", found.images, found.sizes)
+        check_names(found.names, truth.names, where)
+        comparable = True
+    if comparable and truth.sha256 != found.labels_sha256:
+        ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
+        raise DatasetError(f"has other labels ({ours}) than {file} was made with ({theirs})", where=where)
+    return truth

@@ -1,0 +1,65 @@
+"""The ground truth of a data set: the COCO json that its YAML names, `annotations: {val: FILE}`, else label files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ultralytics.data.utils import check_det_dataset, img2label_paths
+
+from akyolo.errors import DatasetError
+from akyolo.metrics.ground_truth import GroundTruth, from_coco_json, from_labels
+from akyolo.upstream.labels import image_names, split_images
+
+
+def names_of(names: Mapping[int, str] | Sequence[str]) -> tuple[str, ...]:
+    """Class names by index."""
+    return tuple(names.values() if isinstance(names, Mapping) else names)
+
+
+def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.integer]) -> tuple[GroundTruth, bool]:
+    """What a data set says of images of its own, and whether a json says it.
+
+    Args:
+        data: its data YAML.
+        split: of it.
+        images: names, as `image_names` gives them.
+        sizes: (I, 2) integers, width and height of each in pixels, for label files.
+
+    Raises:
+        DatasetError: an image is none of its, or its ground truth cannot be read.
+    """
+    found: dict[str, Any] = check_det_dataset(data, autodownload=False, split=split)
+    listed = set(image_names(data, split_images(data, split)))
+    if unknown := [name for name in images if name not in listed]:
+        raise DatasetError(f"has no {unknown[0]} among its {len(listed)} {split} images", where=data)
+    root, names = Path(found["path"]).resolve(), names_of(found["names"])
+    if file := (found.get("annotations") or {}).get(split):
+        return json_truth(root / file, images, names), True
+    files = [Path(file) for file in img2label_paths([str(root / name) for name in images])]
+    return from_labels(images, sizes, files, names), False
+
+
+def json_truth(file: Path, images: Sequence[str], names: Sequence[str]) -> GroundTruth:
+    """What a COCO json says of these images.
+
+    Raises:
+        DatasetError: it does not know one of them, or has other classes.
+    """
+    truth = from_coco_json(file).of(images, str(file))
+    check_names(names, truth.names, str(file))
+    return truth
+
+
+def check_names(ours: Sequence[str], theirs: Sequence[str], where: str) -> None:
+    """Refuse another list of classes.
+
+    Raises:
+        DatasetError: it says where they part.
+    """
+    if len(ours) != len(theirs):
+        raise DatasetError(f"has {len(theirs)} classes, not {len(ours)}", where=where)
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if one != other:
+            raise DatasetError(f"calls class {index} {other!r}, not {one!r}", where=where)
