@@ -16,6 +16,7 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--golden-dir", help="folder of golden files with its manifest.json (default: the committed part)")
+    parser.addoption("--coco-golden-dir", help="folder of published COCO ground truth and results (default: skipped)")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -7,7 +7,7 @@ from akyolo import YOLO
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.metrics.score import Score, table
-from akyolo.upstream.arguments import check_arguments, keys_with_defaults, refused_by_upstream
+from akyolo.upstream.arguments import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
 from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.optional import never_install
 
@@ -101,5 +101,6 @@ def _help(mode: str) -> str:
         "Results go to ./runs/<task>/<name>. Every argument of Ultralytics, with its default:",
         "",
         *(f"  {key}={'' if default is None else default}" for key, default in keys_with_defaults().items()),
+        *(f"  {key}=" for key in sorted(EXTRA.get(mode, ()))),
     ]
     return "\n".join(lines)

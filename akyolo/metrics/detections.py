@@ -43,6 +43,7 @@ class Detections:
         classes: (D,) integers.
         image: (D,) integers, which of `images`.
         nms: how they were chosen: `conf`, `iou`, `max_det`, `multi_label`, `agnostic`; None where nobody knows.
+        single_cls: whether all classes were made one.
         model: `file` and `sha256` of the weights.
         data: the data YAML.
         split: of it.
@@ -58,6 +59,7 @@ class Detections:
     classes: NDArray[np.integer]
     image: NDArray[np.integer]
     nms: Mapping[str, Any] | None = None
+    single_cls: bool = False
     model: Mapping[str, Any] | None = None
     data: str | None = None
     split: str | None = None

@@ -49,6 +49,10 @@ class GroundTruth:
     ids: tuple[Any, ...] | None = None
     categories: tuple[Any, ...] | None = None
 
+    def as_one_class(self, name: str) -> "GroundTruth":
+        """The same objects, all of one class."""
+        return replace(self, classes=np.zeros_like(self.classes), names=(name,))
+
     def of(self, images: Sequence[str], where: str) -> "GroundTruth":
         """The part that these images have, in their order; a json knows them by the last part of their name.
 

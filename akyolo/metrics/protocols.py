@@ -25,6 +25,11 @@ PROTOCOLS: dict[str, Callable[[Detections, GroundTruth], tuple[Metrics, Mapping[
 }
 
 
+def headline(protocol: str) -> tuple[str, str]:
+    """Which two of its numbers a table shows: the one at IoU 0.5, and the mean over all IoUs."""
+    return ("AP50", "AP") if protocol in {"coco", "visdrone"} else ("mAP50", "mAP")
+
+
 def check_protocol(name: str) -> None:
     """Refuse a protocol that is none.
 

@@ -28,7 +28,7 @@ class Record:
         labels: SHA-256 over the label files, see `akyolo.upstream.labels`.
         params: of the model as it is deployed, see `akyolo.metrics.cost`.
         gflops: of the same, for one image of the training's size.
-        metrics: by protocol; fractions, of best.pt.
+        metrics: by protocol, by the names of its program; fractions, of best.pt, None where it measured nothing.
         curve: one entry an epoch: `epoch`, `seconds`, and what upstream's results.csv says, metrics by our names.
         starts: one entry a start of the training process: `epoch` that it began at, `date`, and, up to its last
             checkpoint, `seconds`, `cpu_seconds` (this process only) and `peak_bytes`.
@@ -51,7 +51,7 @@ class Record:
     labels: str
     params: int
     gflops: float
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, float | None]]
     curve: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     seconds: float

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from akyolo.metrics.protocols import headline
 from akyolo.paper.figures import plot
 from akyolo.paper.records import Record
 from akyolo.paper.rows import Spec, TableRow
@@ -15,7 +16,6 @@ from akyolo.paper.speed import speed
 from akyolo.paper.tables import as_json, entries, markdown
 from akyolo.upstream.atomic import AtomicPath
 
-METRICS = ("mAP50", "mAP")
 TABLE, DATA, PLOT, SPEED = "table.md", "table.json", "plot.png", "speed.json"
 FORMAT = 1
 OF_A_RUN = ("seed", "name", "offset_lr")
@@ -25,7 +25,9 @@ def report(folder: Path, spec: Spec, records: Sequence[Record]) -> dict[str, Any
     """Write all three, each as a whole; returns what table.json holds."""
     measured = _measured(folder)
     ms = {row: times["median_ms"] for row, times in measured["rows"].items()} if measured else {}
-    found = entries([row.row for row in spec.rows], records, METRICS, ms)
+    protocol = spec.rows[0].protocol
+    metrics = headline(protocol)
+    found = entries([row.row for row in spec.rows], records, metrics, ms)
     about = _about(spec, records)
     table = {
         "format": FORMAT,
@@ -35,11 +37,13 @@ def report(folder: Path, spec: Spec, records: Sequence[Record]) -> dict[str, Any
         "rows": as_json(found),
         "speed": measured,
     }
-    text = "\n".join([f"# {_title(about, spec)}", "", markdown(found, METRICS, len(spec.seeds)), *_notes(about), ""])
+    text = "\n".join(
+        [f"# {_title(about, spec)}", "", markdown(found, metrics, len(spec.seeds)), *_notes(about, protocol), ""]
+    )
     for name, content in (
         (DATA, (json.dumps(table, indent=1) + "\n").encode()),
         (TABLE, text.encode()),
-        (PLOT, plot(found, METRICS[-1], _title(about, spec))),
+        (PLOT, plot(found, metrics[-1], _title(about, spec))),
     ):
         (AtomicPath(folder) / name).write_bytes(content)
     return table
@@ -113,10 +117,10 @@ def _title(about: dict[str, Any], spec: Spec) -> str:
     return f"{about['base']}{where} on {about['data']}{epochs}, seeds {', '.join(map(str, spec.seeds))}"
 
 
-def _notes(about: dict[str, Any]) -> list[str]:
+def _notes(about: dict[str, Any], protocol: str) -> list[str]:
     size = f" at {about['imgsz']} px" if about["imgsz"] else ""
     notes = [
-        "Metrics: best.pt on the validation images by Ultralytics' own protocol, mean ± standard deviation (n - 1).",
+        f"Metrics: best.pt on the validation images by protocol {protocol}, mean ± standard deviation (n - 1).",
         f"Parameters and GFLOPs: as `deployed` (akyolo info){size}. ms / image: the network alone, fused, float32, "
         "batch 1, median of interleaved rounds; ratio: to the first row.",
         "s / epoch: median of a run, validation included, mean over seeds. Peak memory: of the training, what CUDA "

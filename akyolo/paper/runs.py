@@ -1,7 +1,7 @@
 """One run: a row of a table, a seed, a folder; resumable at any moment, and a record at its end.
 
-The folder holds the model YAML, what upstream leaves of a training (args.yaml, results.csv, weights/), starts.json and,
-last of all, record.json.
+The folder holds the model YAML, what upstream leaves of a training (args.yaml, results.csv, weights/), starts.json,
+detections.npz and, last of all, record.json.
 """
 
 import json
@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from akyolo.errors import ConfigError
 from akyolo.metrics.cost import deployed_cost
+from akyolo.metrics.protocols import check_protocol
 from akyolo.paper.machine import hardware, peak_bytes, versions
 from akyolo.paper.records import AGAIN, Record, read_record, write_record
 from akyolo.paper.rows import TableRow
@@ -32,7 +33,6 @@ from akyolo.upstream.saving import finish
 
 RECORD, STARTS, LOCK = "record.json", "starts.json", ".lock"
 LONGEST = 100  # characters of a row in the name of a folder
-PROTOCOLS = ("ultralytics",)
 PATIENCE = 15.0  # seconds; the loaders of a killed training, which share its lock, outlive it by a few
 OF_THIS_MACHINE = ("model", "data", "project", "save_dir", "resume")
 # training arguments that its evaluation takes over
@@ -60,8 +60,7 @@ def run(folder: Path, row: TableRow, seed: int) -> Record:
     Raises:
         AkyoloError: another process is at it, or the training has to stop; it can be run again.
     """
-    if row.protocol not in PROTOCOLS:
-        raise ConfigError(f"there is no protocol {row.protocol!r} yet", remedy=f"known: {', '.join(PROTOCOLS)}")
+    check_protocol(row.protocol)
     home = run_folder(folder, row.row, seed).resolve()
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home):
@@ -198,14 +197,11 @@ def _recorded(home: Path, row: TableRow, seed: int) -> Record:
     )
 
 
-def _evaluated(model: Any, row: TableRow, used: Mapping[str, Any], home: Path) -> dict[str, dict[str, float]]:
+def _evaluated(model: Any, row: TableRow, used: Mapping[str, Any], home: Path) -> dict[str, dict[str, float | None]]:
     """Metrics by protocol; the batch is what upstream validates with, since padding depends on it."""
     settings = {key: used[key] for key in OF_EVALUATION}
-    box = model.val(
-        **{**settings, "batch": 2 * used["batch"], "plots": False, "save_dir": str(home), **row.evaluation}
-    ).box
-    found = {"P": box.mp, "R": box.mr, "mAP50": box.map50, "mAP75": box.map75, "mAP": box.map}
-    return {row.protocol: {name: float(value) for name, value in found.items()}}
+    more = {"batch": 2 * used["batch"], "plots": False, "save_dir": str(home), "protocol": row.protocol}
+    return {row.protocol: dict(model.val(**{**settings, **more, **row.evaluation}).metrics)}
 
 
 def _curve(results: Mapping[str, Sequence[float]], begun: set[int], where: Path) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def _entry(
     return Entry(
         row=row,
         seeds=tuple(record.seed for record in records),
-        metrics={name: spread([values[name] for values in found]) for name in metrics},
+        metrics={name: spread([values[name] or 0.0 for values in found]) for name in metrics},
         params=records[0].params,
         gflops=records[0].gflops,
         ms=ms,

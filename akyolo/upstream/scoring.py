@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from akyolo.errors import ConfigError, DatasetError
 from akyolo.metrics.coco_results import read_coco_results
 from akyolo.metrics.detections import Detections, read_detections
-from akyolo.metrics.ground_truth import GroundTruth
+from akyolo.metrics.ground_truth import GroundTruth, from_coco_json
 from akyolo.metrics.protocols import check_protocol, score
 from akyolo.metrics.score import DIGITS, Score
 from akyolo.upstream.arguments import check_data
-from akyolo.upstream.truth import check_names, json_truth, read_truth
+from akyolo.upstream.truth import check_names, read_truth
 
 
 def score_file(
@@ -47,31 +49,29 @@ def check_scoring(task: str | None, protocol: str, arguments: Mapping[str, Any])
     """Refuse an evaluation whose detections no protocol could score.
 
     Raises:
-        ConfigError: there is no such protocol, it is not for this task, or not all classes are detected.
+        ConfigError: there is no such protocol, it is not for this task, or some classes are left out.
     """
     check_protocol(protocol)
     if task != "detect":
         raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
-    for key in ("single_cls", "classes"):
-        if arguments.get(key):
-            raise ConfigError(f"protocol={protocol} scores every class as it is: {key}= does not go with it")
+    if arguments.get("classes") is not None:
+        raise ConfigError(f"protocol={protocol} scores all classes", remedy="leave classes= out")
 
 
 def _truth(file: Path, found: Detections, data: str | None, annotations: Path | None) -> GroundTruth:
+    where = str(annotations or data or found.data)
     if annotations:
-        truth, comparable, where = (
-            json_truth(annotations, found.images, found.names),
-            found.annotations,
-            str(annotations),
-        )
+        truth = from_coco_json(annotations).of(found.images, where)
     else:
-        where = data or found.data or ""
-        if not where:
-            raise ConfigError("names no data set", where=str(file), remedy="give --data DATA.yaml")
         check_data(where)
         truth, _ = read_truth(where, found.split or "val", found.images, found.sizes)
-        check_names(found.names, truth.names, where)
-        comparable = True
+    if found.single_cls:
+        truth = truth.as_one_class(found.names[0])
+    check_names(found.names, truth.names, where)
+    if len(wrong := np.flatnonzero((truth.sizes != found.sizes).any(axis=1))):
+        name, there, here = found.images[wrong[0]], truth.sizes[wrong[0]], found.sizes[wrong[0]]
+        raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", where=where)
+    comparable = found.annotations or not annotations  # labels and a json have no checksum in common
     if comparable and truth.sha256 != found.labels_sha256:
         ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
         raise DatasetError(f"has other labels ({ours}) than {file} was made with ({theirs})", where=where)

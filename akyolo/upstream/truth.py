@@ -35,21 +35,15 @@ def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.i
     if unknown := [name for name in images if name not in listed]:
         raise DatasetError(f"has no {unknown[0]} among its {len(listed)} {split} images", where=data)
     root, names = Path(found["path"]).resolve(), names_of(found["names"])
-    if file := (found.get("annotations") or {}).get(split):
-        return json_truth(root / file, images, names), True
+    files_of_splits = found.get("annotations") or {}
+    if not isinstance(files_of_splits, dict):
+        raise DatasetError("'annotations' must name a file for each split", where=data, remedy="annotations: {val: FILE}")
+    if file := files_of_splits.get(split):
+        truth = from_coco_json(root / file).of(images, str(root / file))
+        check_names(names, truth.names, str(root / file))
+        return truth, True
     files = [Path(file) for file in img2label_paths([str(root / name) for name in images])]
     return from_labels(images, sizes, files, names), False
-
-
-def json_truth(file: Path, images: Sequence[str], names: Sequence[str]) -> GroundTruth:
-    """What a COCO json says of these images.
-
-    Raises:
-        DatasetError: it does not know one of them, or has other classes.
-    """
-    truth = from_coco_json(file).of(images, str(file))
-    check_names(names, truth.names, str(file))
-    return truth
 
 
 def check_names(ours: Sequence[str], theirs: Sequence[str], where: str) -> None:

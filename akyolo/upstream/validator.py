@@ -122,7 +122,7 @@ class StoringValidator(DetectionValidator):
         return Detections(
             images=images,
             sizes=sizes,
-            names=names_of(self.names),
+            names=names_of(self.names)[: 1 if self.args.single_cls else None],
             xyxy_px=boxes.reshape(-1, 4),
             scores=scores,
             classes=classes.astype(np.int32),
@@ -134,6 +134,7 @@ class StoringValidator(DetectionValidator):
                 "multi_label": not self.end2end,
                 "agnostic": bool(self.args.agnostic_nms),
             },
+            single_cls=bool(self.args.single_cls),
             model={
                 "file": str(weights),
                 "sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
