@@ -37,7 +37,9 @@ def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.i
     root, names = Path(found["path"]).resolve(), names_of(found["names"])
     files_of_splits = found.get("annotations") or {}
     if not isinstance(files_of_splits, dict):
-        raise DatasetError("'annotations' must name a file for each split", where=data, remedy="annotations: {val: FILE}")
+        raise DatasetError(
+            "'annotations' must name a file for each split", where=data, remedy="annotations: {val: FILE}"
+        )
     if file := files_of_splits.get(split):
         truth = from_coco_json(root / file).of(images, str(root / file))
         check_names(names, truth.names, str(root / file))

@@ -81,11 +81,17 @@ class StoringValidator(DetectionValidator):
         """As upstream.
 
         Raises:
-            DatasetError: upstream left images out, which it does with a warning.
+            DatasetError: upstream left images out, which it does with a warning; or the classes are in another order.
         """
         super().init_metrics(model)
         self.found = {}
-        split = self.args.split
+        split, (ours, theirs) = self.args.split, (names_of(names) for names in (self.names, self.data["names"]))
+        if ours != theirs and sorted(ours) == sorted(theirs):
+            raise DatasetError(
+                f"has the classes of the model in another order: {', '.join(theirs)}",
+                where=str(self.args.data),
+                remedy=f"the model was trained on {', '.join(ours)}",
+            )
         there = images_used(self.args.data, self.args.fraction, split)[split]
         if missing := there - len(self.dataloader.dataset.im_files):
             raise DatasetError(
@@ -122,7 +128,7 @@ class StoringValidator(DetectionValidator):
         return Detections(
             images=images,
             sizes=sizes,
-            names=names_of(self.names)[: 1 if self.args.single_cls else None],
+            names=names_of(self.data["names"])[: 1 if self.args.single_cls else None],
             xyxy_px=boxes.reshape(-1, 4),
             scores=scores,
             classes=classes.astype(np.int32),
