@@ -12,6 +12,7 @@ Foreign things we touch, each once, each delegating to the original:
 
 for the time of one call:
   ultralytics.engine.trainer.MultiTrainer   tuning.py      `tune` trains by our trainers, in this process
+  ultralytics.utils.nms.LOGGER              validator.py   an NMS that gives up is an error, not a warning
 
 by our commands alone:
   ultralytics.utils.checks.AUTOINSTALL      optional.py    nothing is installed behind the user's back
@@ -46,6 +47,13 @@ RELIED_ON = {
         "MultiTrainer.train",
     ],
     "ultralytics.engine.validator": ["AutoBackend", "get_torch_device_backend"],
+    "ultralytics.models.yolo.detect": [
+        "DetectionValidator._check_max_det",
+        "DetectionValidator.finalize_metrics",
+        "DetectionValidator.init_metrics",
+        "DetectionValidator.postprocess",
+        "DetectionValidator.update_metrics",
+    ],
     "ultralytics.models.yolo.model": ["YOLO.task_map", "YOLO._new", "YOLO._load", "YOLO._smart_load"],
     "ultralytics.nn.modules": ["Bottleneck", "Classify.forward", "Conv.forward_fuse", "Detect"],
     "ultralytics.nn.tasks": [
@@ -68,6 +76,7 @@ RELIED_ON = {
     "ultralytics.utils.callbacks.base": ["default_callbacks"],
     "ultralytics.utils.checks": ["AUTOINSTALL", "REMOTE_FILE_PREFIXES", "check_file", "check_yaml"],
     "ultralytics.utils.downloads": ["GITHUB_ASSETS_NAMES"],
+    "ultralytics.utils.nms": ["LOGGER", "non_max_suppression"],
     "ultralytics.utils.torch_utils": [
         "select_device",
         "strip_optimizer",

@@ -78,6 +78,15 @@ def test_on_the_threshold(protocol, right):
     there = truth([(0, 1, 0, 0, 100, 40)])
     found = metrics(protocol, detections([(0, 1, 0.9, 0, 0, 100, 20)], there), there)
     assert (found["mAP50"] > 0.9) == right and found["mAP75"] == 0
+    found = metrics(protocol, detections([(0, 1, 0.9, 0, 0, 100, 30)], there), there)
+    assert found["mAP50"] > 0.9 and (found["mAP75"] > 0.9) == right
+
+
+@pytest.mark.parametrize(("protocol", "at_75"), [("yolov5", False), ("yolov7", True)])
+def test_what_only_touches_the_threshold_keeps_an_object_from_the_next(protocol, at_75):
+    there = truth([(0, 1, 0, 0, 100, 40)])
+    found = detections([(0, 1, 0.9, 0, 0, 100, 20), (0, 1, 0.8, 0, 0, 100, 39)], there)
+    assert (metrics(protocol, found, there)["mAP75"] > 0.4) == at_75
 
 
 @pytest.mark.parametrize(("protocol", "right"), [("yolov5", True), ("yolov7", True), ("ultralytics", False)])

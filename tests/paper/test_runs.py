@@ -22,6 +22,7 @@ from akyolo.paper.runs import Starts, run, run_folder
 from akyolo.rows import SwapRule
 from akyolo.upstream.labels import images_used, label_checksum
 from akyolo.upstream.saving import AtomicCheckpoints
+from akyolo.upstream.scoring import score_file
 from akyolo.upstream.trainer import DetectionTrainer
 
 SETTINGS = {"epochs": 3, "imgsz": 64, "batch": 4, "nbs": 4, "device": "cpu", "mosaic": 0, "warmup_epochs": 0}
@@ -237,10 +238,24 @@ def test_another_model_of_the_same_name_is_refused(folder, row):
         run(folder / "changed", row, 0)
 
 
+def test_any_protocol_and_its_detections(folder, row, undisturbed, monkeypatch):
+    """The trained run once more, evaluated otherwise."""
+    home = run_folder(folder / "undisturbed", row.row, 7)
+    (home / "record.json").rename(home / "before.json")
+    monkeypatch.setattr(Starts, "train", None)
+    evaluation = {"conf": 0.001, "iou": 0.6, "max_det": 5}
+    other = run(folder / "undisturbed", dataclasses.replace(row, protocol="coco", evaluation=evaluation), 7)
+    (home / "before.json").replace(home / "record.json")
+    (score,) = score_file(home / "detections.npz", ["coco"])
+    assert other.metrics == {"coco": score.metrics} and score.metrics["APM"] is None
+    assert (score.nms_iou, score.max_det, score.images) == (0.6, 5, 4)
+    assert score.metrics["AP50"] != undisturbed.metrics["ultralytics"]["mAP50"]
+
+
 def test_a_protocol_that_is_not_there_is_refused_before_anything_is_written(folder):
-    with pytest.raises(ConfigError, match="there is no protocol 'coco' yet"):
-        run(folder / "coco", paper_rows()[0], 0)
-    assert not (folder / "coco").exists()
+    with pytest.raises(ConfigError, match="there is no protocol 'cocoo'"):
+        run(folder / "cocoo", dataclasses.replace(paper_rows()[0], protocol="cocoo"), 0)
+    assert not (folder / "cocoo").exists()
 
 
 @pytest.mark.parametrize("text", ["tables: [", "3", "tables: 5", "tables: [{rows: [{row: a}]}]", "{}"])
