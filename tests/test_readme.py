@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from akyolo.paper.report import METRICS
+from akyolo.metrics.protocols import PROTOCOLS, headline
 from akyolo.paper.rows import read_spec
 from akyolo.paper.series import records
 from akyolo.paper.tables import entries, markdown
@@ -90,7 +90,8 @@ def test_the_comparison_of_operators():
     ms = {row: times["median_ms"] for row, times in speed["rows"].items()}
     found = records(folder, spec)
     assert len(found) == 12
-    table = markdown(entries([row.row for row in spec.rows], found, METRICS, ms), METRICS, len(spec.seeds))
+    metrics = headline(spec.rows[0].protocol)
+    table = markdown(entries([row.row for row in spec.rows], found, metrics, ms), metrics, len(spec.seeds))
     assert table in README and table in (folder / "table.md").read_text()
     assert f"]({(folder / 'plot.png').relative_to(ROOT)})" in README and (folder / "plot.png").exists()
 
@@ -99,3 +100,14 @@ def test_speed_of_the_model():
     rows = {row["pass"]: row for row in RECORDS["bench-model-cpu"]["rows"] if "akconv5" in row["variant"]}
     assert f"takes {rows['training step']['ratio']:.2f} of" in README
     assert f"inference {rows['inference']['ratio']:.2f} (" in README
+
+
+def test_one_file_under_all_protocols():
+    scores = RECORDS["score-shapes-yolov8n"]["scores"]
+    assert [one["protocol"] for one in scores] == list(PROTOCOLS)
+    for one in scores:
+        names = [("P",), ("R",), ("mAP50", "AP50"), ("mAP", "AP")]
+        cells = [next((f"{one['metrics'][n]:.3f}" for n in pair if n in one["metrics"]), "-") for pair in names]
+        assert f"| `{one['protocol']}` | {' | '.join(cells)} |" in README
+        nms, labels = f"{one['nms_iou']:g}, max_det {one['max_det']}", one["labels_sha256"][:12]
+        assert f"NMS IoU\n{nms}, {one['images']} images, labels `{labels}`" in README

@@ -40,6 +40,7 @@ RELIED_ON = {
         "BaseTrainer.build_optimizer",
         "BaseTrainer.final_eval",
         "BaseTrainer.get_model",
+        "BaseTrainer.get_validator",
         "BaseTrainer.optimizer_step",
         "BaseTrainer.preprocess_batch",
         "BaseTrainer.resume_training",

@@ -13,6 +13,7 @@ from akyolo.metrics.ground_truth import GroundTruth, from_coco_json
 from akyolo.metrics.protocols import check_protocol, score
 from akyolo.metrics.score import DIGITS, Score
 from akyolo.upstream.arguments import check_data
+from akyolo.upstream.embedded import resolve_data
 from akyolo.upstream.truth import check_names, read_truth
 
 
@@ -64,7 +65,7 @@ def _truth(file: Path, found: Detections, data: str | None, annotations: Path | 
         truth = from_coco_json(annotations).of(found.images, where)
     else:
         check_data(where)
-        truth, _ = read_truth(where, found.split or "val", found.images, found.sizes)
+        truth, _ = read_truth(resolve_data({"data": where})["data"], found.split or "val", found.images, found.sizes)
     if found.single_cls:
         truth = truth.as_one_class(found.names[0])
     check_names(found.names, truth.names, where)

@@ -18,6 +18,7 @@ from akyolo.upstream.optimizer import call_after_steps, exempt_from_decay, follo
 from akyolo.upstream.saving import AtomicCheckpoints
 from akyolo.upstream.scanning import OneScan
 from akyolo.upstream.settings import check_hyperparameters
+from akyolo.upstream.validator import HonestNMS
 
 
 class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
@@ -43,6 +44,12 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         if self.args.max_det != max_det:
             self.args.max_det = max_det
             unwrap_model(self.model).set_head_attr(max_det=max_det)
+
+    def get_validator(self) -> Any:
+        """As upstream, with our idea of `max_det`: the evaluation at the end of a training would raise it again."""
+        validator = super().get_validator()
+        validator._check_max_det = HonestNMS._check_max_det
+        return validator
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:
         """Upstream's groups, no decay for what must have none, and groups of their own for what `offset_lr` scales."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ultralytics.data.utils import check_det_dataset, img2label_paths
 
-from akyolo.errors import DatasetError
+from akyolo.errors import DatasetError, first_line
 from akyolo.metrics.ground_truth import GroundTruth, from_coco_json, from_labels
 from akyolo.upstream.labels import image_names, split_images
 
@@ -30,7 +30,10 @@ def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.i
     Raises:
         DatasetError: an image is none of its, or its ground truth cannot be read.
     """
-    found: dict[str, Any] = check_det_dataset(data, autodownload=False, split=split)
+    try:
+        found: dict[str, Any] = check_det_dataset(data, autodownload=False, split=split)
+    except Exception as error:  # upstream raises whatever it meets first
+        raise DatasetError(first_line(error), where=data) from None
     listed = set(image_names(data, split_images(data, split)))
     if unknown := [name for name in images if name not in listed]:
         raise DatasetError(f"has no {unknown[0]} among its {len(listed)} {split} images", where=data)

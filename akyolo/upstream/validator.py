@@ -78,10 +78,11 @@ class StoringValidator(DetectionValidator):
     found: dict[str, tuple[Any, ...]]
 
     def init_metrics(self, model: torch.nn.Module) -> None:
-        """As upstream.
+        """As upstream; and whatever would stop the scoring later stops it here.
 
         Raises:
-            DatasetError: upstream left images out, which it does with a warning; or the classes are in another order.
+            DatasetError: upstream left images out, which it does with a warning; the classes are in another order; or
+                there is no ground truth for these images.
         """
         super().init_metrics(model)
         self.found = {}
@@ -99,6 +100,8 @@ class StoringValidator(DetectionValidator):
                 where=str(self.args.data),
                 remedy="the messages above name them",
             )
+        images = image_names(self.args.data, self.dataloader.dataset.im_files)
+        read_truth(self.args.data, split, images, np.zeros((len(images), 2), np.int32))
 
     def update_metrics(self, preds: list[dict[str, torch.Tensor]], batch: dict[str, Any]) -> None:
         """As upstream."""

@@ -88,6 +88,7 @@ def test_a_data_set_that_has_moved(stored, made, tmp_path, fails, capfd):
     [
         (("STORED", "--protocol", "yolo7"), "did you mean 'yolov7'"),
         (("STORED", "--data", "nowhere.yaml"), "there is no data set file 'nowhere.yaml'"),
+        (("STORED", "--data", "coco8.yaml"), "coco8.yaml: "),
         (("STORED", "--annotations", "nowhere.json"), "nowhere.json: cannot be read as a COCO json"),
         (("nowhere.npz",), "nowhere.npz: is no file of detections"),
         (("MADE/best.pt",), "best.pt: is no file of detections"),

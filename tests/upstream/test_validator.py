@@ -156,9 +156,10 @@ def test_300_detections_are_300_where_images_hold_more(trained, dense):
 
 
 def test_training_keeps_max_det_too(trained, dense):
-    model = akyolo.YOLO(str(trained / "tiny.yaml"))
-    model.train(data=str(dense / "data.yaml"), **arguments(dense, epochs=1, val=False))
-    assert model.trainer.args.max_det == 300
+    model, seen = akyolo.YOLO(str(trained / "tiny.yaml")), []
+    model.add_callback("on_val_end", lambda validator: seen.append(validator.args.max_det))
+    model.train(data=str(dense / "data.yaml"), **arguments(dense, epochs=1))
+    assert model.trainer.args.max_det == 300 and seen == [300, 300]  # of the epoch, and of best.pt
     assert akyolo.YOLO(str(model.trainer.last)).ckpt["train_args"]["max_det"] == 300
 
 
@@ -233,6 +234,9 @@ def test_the_json_that_the_data_set_names_is_its_truth(trained, tmp_path):
     assert read_detections(model.detections).annotations
     assert named.labels_sha256 != plain.labels_sha256 and named.metrics["AR100"] != plain.metrics["AR100"]
     assert score_file(model.detections, ["coco"]) == [named]
+    file.rename(file.with_name("away.json"))
+    with pytest.raises(DatasetError, match=r"val\.json: cannot be read"):  # before the first image
+        model.val(data=data, protocol="coco", project=str(tmp_path / "none"), **EVALUATION)
     file.write_text(json.dumps(coco_of(tmp_path)) + " ")
     with pytest.raises(DatasetError, match=r"has other labels \(.{12}\) than .*detections\.npz was made with"):
         score_file(model.detections, ["coco"])
