@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Detections:
         image: (D,) integers, which of `images`.
         nms: how they were chosen: `conf`, `iou`, `max_det`, `multi_label`, `agnostic`; None where nobody knows.
         single_cls: whether all classes were made one.
+        only: indices of the classes whose objects count; None for all.
         model: `file` and `sha256` of the weights.
         data: the data YAML.
         split: of it.
@@ -60,6 +61,7 @@ class Detections:
     image: NDArray[np.integer]
     nms: Mapping[str, Any] | None = None
     single_cls: bool = False
+    only: Sequence[int] | None = None
     model: Mapping[str, Any] | None = None
     data: str | None = None
     split: str | None = None
@@ -132,6 +134,7 @@ def _check(found: Detections) -> None:
         and all(np.issubdtype(values.dtype, np.floating) for values in (found.xyxy_px, found.scores))
         and all(np.issubdtype(values.dtype, np.integer) for values in (found.classes, found.image))
         and isinstance(found.nms, dict | None)
+        and isinstance(found.only, list | None)
         and np.isfinite(found.xyxy_px).all()
         and bool(((found.scores >= 0) & (found.scores <= 1)).all())
     )

@@ -53,6 +53,14 @@ class GroundTruth:
         """The same objects, all of one class."""
         return replace(self, classes=np.zeros_like(self.classes), names=(name,))
 
+    def only(self, classes: Sequence[int]) -> "GroundTruth":
+        """The same images with the objects of these classes alone."""
+        return self._with_objects(np.isin(self.classes, classes))
+
+    def _with_objects(self, kept: NDArray[np.bool_]) -> "GroundTruth":
+        columns = ("xyxy_px", "classes", "image", "area", "crowd", "ignored")
+        return replace(self, **{name: getattr(self, name)[kept] for name in columns})
+
     def of(self, images: Sequence[str], where: str) -> "GroundTruth":
         """The part that these images have, in their order; a json knows them by the last part of their name.
 
@@ -70,17 +78,15 @@ class GroundTruth:
         chosen = [known[key] for key in keys]
         place = np.full(len(self.images), -1)
         place[chosen] = np.arange(len(chosen))
-        objects, regions = place[self.image] >= 0, place[self.region_image] >= 0
-        kept = ("xyxy_px", "classes", "area", "crowd", "ignored")
+        part, regions = self._with_objects(place[self.image] >= 0), place[self.region_image] >= 0
         return replace(
-            self,
+            part,
             images=tuple(images),
             sizes=self.sizes[chosen],
-            image=place[self.image][objects],
+            image=place[part.image],
             region_xyxy_px=self.region_xyxy_px[regions],
             region_image=place[self.region_image][regions],
             ids=self.ids and tuple(self.ids[index] for index in chosen),
-            **{name: getattr(self, name)[objects] for name in kept},
         )
 
 

@@ -138,7 +138,7 @@ class YOLO(UpstreamYOLO):
         """
         protocol = arguments.pop("protocol", None)
         if protocol:
-            check_scoring(self.task, protocol, arguments)
+            check_scoring(self.task, protocol)
         arguments = self._in_runs(self._with_data(arguments))
         check_augment(self.model, arguments.get("augment"))
         written = {**self.overrides, **_written(arguments)}

@@ -1,8 +1,7 @@
 """From a file of detections, and the data set that it was made on, to scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -46,17 +45,15 @@ def score_file(
     return [score(protocol, found, truth) for protocol in protocols]
 
 
-def check_scoring(task: str | None, protocol: str, arguments: Mapping[str, Any]) -> None:
+def check_scoring(task: str | None, protocol: str) -> None:
     """Refuse an evaluation whose detections no protocol could score.
 
     Raises:
-        ConfigError: there is no such protocol, it is not for this task, or some classes are left out.
+        ConfigError: there is no such protocol, or it is not for this task.
     """
     check_protocol(protocol)
     if task != "detect":
         raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
-    if arguments.get("classes") is not None:
-        raise ConfigError(f"protocol={protocol} scores all classes", remedy="leave classes= out")
 
 
 def _truth(file: Path, found: Detections, data: str | None, annotations: Path | None) -> GroundTruth:
@@ -66,6 +63,8 @@ def _truth(file: Path, found: Detections, data: str | None, annotations: Path | 
     else:
         check_data(where)
         truth, _ = read_truth(resolve_data({"data": where})["data"], found.split or "val", found.images, found.sizes)
+    if found.only is not None:
+        truth = truth.only(found.only)
     if found.single_cls:
         truth = truth.as_one_class(found.names[0])
     check_names(found.names, truth.names, where)

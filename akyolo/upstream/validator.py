@@ -144,6 +144,7 @@ class StoringValidator(DetectionValidator):
                 "agnostic": bool(self.args.agnostic_nms),
             },
             single_cls=bool(self.args.single_cls),
+            only=None if self.args.classes is None else np.atleast_1d(self.args.classes).tolist(),
             model={
                 "file": str(weights),
                 "sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,

@@ -129,7 +129,6 @@ def test_results_of_another_program(tmp_path, fails, capfd):
         (("val", "BEST", "protocol=3"), "there is no protocol 3"),
         (("train", "BEST", "protocol=coco"), "unknown argument 'protocol'"),
         (("predict", "BEST", "protocol=coco"), "unknown argument 'protocol'"),
-        (("val", "BEST", "protocol=coco", "classes=[0]"), "scores all classes"),
     ],
     ids=str,
 )

@@ -206,6 +206,17 @@ def test_all_classes_as_one(trained):
     assert read_detections(model.detections).names == ("dark",)
 
 
+@pytest.mark.parametrize("classes", [1, [1]])
+def test_some_classes_alone(trained, classes):
+    more = {**EVALUATION, "data": str(trained / "data.yaml"), "project": str(trained / "runs"), "classes": classes}
+    model = akyolo.YOLO(str(trained / "best.pt"))
+    score = model.val(protocol="ultralytics", **more)
+    box = upstreams(trained, classes=[1]).box
+    assert score.metrics == pytest.approx({ours: getattr(box, its) for ours, its in KEPT.items()}, abs=1e-6)
+    assert score.per_class.keys() == {"bright"}
+    assert score_file(model.detections, ["coco"])[0].per_class.keys() == {"bright"}
+
+
 def coco_of(folder, **changes):
     """The labels as a COCO json, in which the first object of each image is ignored, and mask areas are half."""
     pictures, objects = [], []
@@ -275,15 +286,10 @@ def test_images_of_another_size_are_refused(evaluated, trained, tmp_path):
         score_file(evaluated[1], ["coco"], annotations=tmp_path / "val.json")
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [({"protocol": "yolo5"}, "no protocol 'yolo5'"), ({"protocol": "coco", "classes": [0]}, "scores all classes")],
-    ids=str,
-)
-def test_what_cannot_be_scored_is_refused_before_anything_runs(trained, tmp_path, changes, reason):
+def test_an_unknown_protocol_is_refused_before_anything_runs(trained, tmp_path):
     model = akyolo.YOLO(str(trained / "best.pt"))
-    with pytest.raises(ConfigError, match=reason):
-        model.val(data=str(trained / "data.yaml"), project=str(tmp_path / "none"), **EVALUATION, **changes)
+    with pytest.raises(ConfigError, match="no protocol 'yolo5'"):
+        model.val(data=str(trained / "data.yaml"), project=str(tmp_path / "none"), protocol="yolo5", **EVALUATION)
     assert not (tmp_path / "none").exists()
 
 
