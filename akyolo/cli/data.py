@@ -2,10 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from akyolo.errors import ConfigError, DatasetError
 
 SUMMARY = "make a data set of another format ready for training"
+
+BOXES_HELP = "exact: the pixels that VOC means (default). paper: as YOLOv5's VOC script"
 
 VOC_HELP = """\
 Read Pascal VOC annotations from DIR: JPEGImages/ and Annotations/ in it or below it (VOCdevkit/VOC2007), or each XML
@@ -18,9 +21,20 @@ the training images are drawn for it; a test list is never used for that. Withou
 """
 
 
+PREPARE_HELP = """\
+Make a published data set ready for training and evaluation, in OUT: archives are downloaded (resumed where a run
+stopped) or taken from DIR, compared with the published sizes and sums, unpacked, converted and counted.
+
+OUT gets images/, labels/ (for training), annotations/ (COCO json, for evaluation), data.yaml, rejected.csv (what has no
+label, and why) and, at the very end, manifest.json: without it the set is not prepared, and the same command makes it
+right. Downloads stay in OUT/archives; delete them when you like.
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _configure_prepare(actions)
     importing = actions.add_parser("import", help="convert annotations to YOLO labels")
     formats = importing.add_subparsers(dest="format", metavar="FORMAT", required=True)
     voc = formats.add_parser(
@@ -37,10 +51,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--boxes",
         choices=("exact", "paper"),
         default="exact",
-        help="exact: the pixels that VOC means (default). paper: as YOLOv5's VOC script, without difficult objects",
+        help=f"{BOXES_HELP}, without difficult objects",
     )
     voc.add_argument("--val", type=_share, default=0.2, metavar="0.2", help="share held out where no list says what")
     voc.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+
+
+def _configure_prepare(actions: Any) -> None:
+    preparing = actions.add_parser(
+        "prepare",
+        help="download, check and convert COCO, VOC or VisDrone",
+        description=PREPARE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    preparing.add_argument("name", metavar="NAME", help="coco, voc, visdrone, or a SPEC.yaml with the same keys")
+    preparing.add_argument("--root", required=True, metavar="OUT", help="the folder of the finished set: new, or begun")
+    preparing.add_argument("--from", dest="source", metavar="DIR", help="where the archives are (default: download)")
+    preparing.add_argument("--boxes", choices=("exact", "paper"), help=f"VOC only. {BOXES_HELP}")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -49,7 +76,10 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: something the user gave cannot be used.
     """
-    _import_voc(options)
+    if options.action == "prepare":
+        _prepare(options)
+    else:
+        _import_voc(options)
 
 
 def _share(text: str) -> float:
@@ -81,3 +111,21 @@ def _import_voc(options: argparse.Namespace) -> None:
     write_yolo(found.content, out, copy=options.copy)
     print(*found.remarks, sep="\n")
     print(found.content.summary(options.out))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from akyolo.datasets.prepare import MANIFEST, prepare
+    from akyolo.datasets.spec import find_spec
+
+    spec = find_spec(options.name)
+    if options.boxes and spec.format != "voc-xml":
+        raise ConfigError(f"has no meaning for {spec.format}", where=f"--boxes {options.boxes}")
+    root = Path(options.root)
+    done = prepare(spec, root, Path(options.source) if options.source else None, options.boxes or "exact")
+    print(f"{'prepared:' if done.fresh else 'already prepared:'} {done.manifest['name']} in {root}")
+    for split, found in done.manifest["counts"].items():
+        dropped = sum(done.manifest["dropped"][split].values())
+        print(f"  {split:<5} {found['images']:>7,} images  {found['boxes']:>9,} boxes  {dropped:>7,} without a label")
+    for remark in done.manifest["remarks"]:
+        print(f"  {remark}")
+    print(f"sums, counts and reasons: {root / MANIFEST}\nnext: akyolo train MODEL data={root / 'data.yaml'}")

@@ -6,6 +6,10 @@ from pathlib import Path
 
 Corners = tuple[float, float, float, float]
 
+DEGENERATE = "degenerate box: no width or no height"
+OUTSIDE = "box lies outside the image"
+LEAVES = "the paper's label, which is never clipped, leaves [0, 1]"
+
 
 @dataclass(frozen=True)
 class Box:
@@ -46,6 +50,12 @@ def normalise(xyxy_px: Corners, size: tuple[float, float]) -> Corners:
     x1, y1, x2, y2 = xyxy_px
     width, height = size
     return (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
+
+
+def denormalise(cxcywh_norm: Corners, size: tuple[float, float]) -> Corners:
+    """The way back: centre and size as fractions -> corners in pixels (x1, y1, x2, y2)."""
+    (cx, cy, w, h), (width, height) = cxcywh_norm, size
+    return (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height
 
 
 def clip(xyxy_px: Corners, size: tuple[int, int]) -> Corners | None:

@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Literal
 
 from akyolo.datasets.images import shown_size
-from akyolo.datasets.pictures import Box, Corners, Picture, Rejection, UnusableError, clip, normalise
+from akyolo.datasets.pictures import (
+    DEGENERATE,
+    LEAVES,
+    OUTSIDE,
+    Box,
+    Corners,
+    Picture,
+    Rejection,
+    UnusableError,
+    clip,
+    denormalise,
+    normalise,
+)
 
 BoxRule = Literal["exact", "paper"]
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -184,21 +196,37 @@ def _label(
     one: VocObject, size: tuple[int, int], paper_size: tuple[int, int] | None, wanted: Collection[str] | None
 ) -> tuple[Corners, bool]:
     """The normalised label of one object and whether it had to be clipped; `paper_size` asks for the paper's rule."""
-    if one.xyxy_voc is None:
-        raise UnusableError(one.fault)
-    if wanted is not None and one.name not in wanted:
+    if wanted is not None and one.xyxy_voc is not None and one.name not in wanted:
         raise UnusableError(f"class {one.name!r} is not among the names asked for")
-    if is_degenerate(one.xyxy_voc):
-        raise UnusableError("degenerate box: xmax <= xmin or ymax <= ymin")
+    corners, label = place(one, size, paper_size)
     if paper_size is None:
-        corners = exact_corners(one.xyxy_voc)
-        inside = clip(corners, size)
-        if inside is None:
-            raise UnusableError(f"box lies outside the image of {size[0]}x{size[1]} pixels")
-        return normalise(inside, size), inside != corners
+        return label, one.xyxy_voc is not None and corners != exact_corners(one.xyxy_voc)
     if one.difficult:
         raise UnusableError("difficult object, which the paper's labels leave out")
+    return label, False
+
+
+def place(one: VocObject, size: tuple[int, int], paper_size: tuple[int, int] | None) -> tuple[Corners, Corners]:
+    """One object as corners in pixels of the image (x1, y1, x2, y2) and as a normalised label.
+
+    Args:
+        one: the object.
+        size: width and height of the image in pixels.
+        paper_size: asks for the paper's rule: what `<size>` claims.
+
+    Raises:
+        UnusableError: it has no box, or none inside the image.
+    """
+    if one.xyxy_voc is None:
+        raise UnusableError(one.fault)
+    if is_degenerate(one.xyxy_voc):
+        raise UnusableError(DEGENERATE)
+    if paper_size is None:
+        inside = clip(exact_corners(one.xyxy_voc), size)
+        if inside is None:
+            raise UnusableError(f"{OUTSIDE} of {size[0]}x{size[1]} pixels")
+        return inside, normalise(inside, size)
     label = paper_label(one.xyxy_voc, paper_size)
     if not all(0 <= number <= 1 for number in label):  # Ultralytics would drop the whole image for it
-        raise UnusableError("the paper's label, which is never clipped, leaves [0, 1]")
-    return label, False
+        raise UnusableError(LEAVES)
+    return denormalise(label, size), label

@@ -1,11 +1,13 @@
 """The folder layout that Ultralytics trains from, written all at once or not at all."""
 
 import csv
+import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,16 +15,22 @@ from akyolo.datasets.pictures import Picture, Rejection
 from akyolo.errors import ConfigError, DatasetError
 
 REPORT = "rejected.csv"
+DATA_YAML = "data.yaml"
 COLUMNS = ("file", "object", "raw_box", "reason")
 
 
 @dataclass(frozen=True)
 class YoloSet:
-    """A data set ready to be written: pictures by split, class names by index, and what was left out."""
+    """A data set ready to be written: pictures by split, class names by index, and what was left out.
+
+    `truths` holds, by split too, what detections are scored against, in COCO's format; where the labels have it all,
+    there is none.
+    """
 
     splits: Mapping[str, Sequence[Picture]]
     names: tuple[str, ...]
     rejected: tuple[Rejection, ...]
+    truths: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def summary(self, out: str) -> str:
         """One line with the number of boxes kept and rejected; `out` is the folder as the user wrote it."""
@@ -59,10 +67,7 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
         with tempfile.TemporaryDirectory(prefix=".akyolo-", dir=target.parent) as holder:
             tree = Path(holder) / "tree"  # not the holder itself, which only its owner may enter
             tree.mkdir()
-            for split, pictures in content.splits.items():
-                _write_split(tree, split, pictures, content.names, copy)
-            _write_yaml(tree / "data.yaml", target, content)
-            _write_report(tree / REPORT, content.rejected)
+            write_tree(content, tree, target, copy_file if copy else link)
             tree.replace(target)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
@@ -70,30 +75,60 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
         raise DatasetError(reason, where=str(out), remedy=remedy) from error
 
 
-def _write_split(tree: Path, split: str, pictures: Sequence[Picture], names: Sequence[str], copy: bool) -> None:
-    images, labels = tree / "images" / split, tree / "labels" / split
-    images.mkdir(parents=True)
-    labels.mkdir(parents=True)
-    index = {name: i for i, name in enumerate(names)}
-    for picture in pictures:
-        image = images / picture.image.name
-        if copy:
-            shutil.copyfile(picture.image, image)  # without its permissions: a read-only source gives a usable copy
-        else:
-            image.symlink_to(picture.image.absolute())
-        # all digits of a float, so that reading a label gives back what was computed
-        lines = (" ".join(map(str, (index[box.name], *box.cxcywh_norm))) + "\n" for box in picture.boxes)
-        (labels / f"{picture.image.stem}.txt").write_text("".join(lines), encoding="utf-8")
+def copy_file(source: Path, image: Path) -> None:
+    """A copy, without its permissions: a read-only source gives a usable one."""
+    shutil.copyfile(source, image)
 
 
-def _write_yaml(file: Path, target: Path, content: YoloSet) -> None:
-    """`path` is absolute: Ultralytics would look for a relative one in its own data set folder."""
+def link(source: Path, image: Path) -> None:
+    """A symbolic link."""
+    image.symlink_to(source.absolute())
+
+
+def move(source: Path, image: Path) -> None:
+    """The file itself, for a source that is ours."""
+    source.rename(image)
+
+
+def write_tree(content: YoloSet, tree: Path, target: Path, place: Callable[[Path, Path], None]) -> None:
+    """Write everything into the empty folder `tree`, which will be, or whose content will be moved to, `target`.
+
+    Args:
+        content: what to write.
+        tree: where.
+        target: how data.yaml names the folder.
+        place: puts one image (first argument) where it is to be (second).
+    """
+    index = {name: i for i, name in enumerate(content.names)}
+    for split, pictures in content.splits.items():
+        images, labels = tree / "images" / split, tree / "labels" / split
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        for picture in pictures:
+            place(picture.image, images / picture.image.name)
+            # all digits of a float, so that reading a label gives back what was computed
+            lines = (" ".join(map(str, (index[box.name], *box.cxcywh_norm))) + "\n" for box in picture.boxes)
+            (labels / f"{picture.image.stem}.txt").write_text("".join(lines), encoding="utf-8")
+    for split, truth in content.truths.items():
+        (tree / "annotations").mkdir(exist_ok=True)
+        (tree / "annotations" / f"{split}.json").write_text(json.dumps(truth), encoding="utf-8")
+    text = data_yaml(target, content.splits, content.names, content.truths)
+    (tree / DATA_YAML).write_text(text, encoding="utf-8")
+    _write_report(tree / REPORT, content.rejected)
+
+
+def data_yaml(target: Path, splits: Collection[str], names: Sequence[str], truths: Collection[str]) -> str:
+    """The text of data.yaml; `annotations` says where an evaluation finds the truth of a split.
+
+    `path` is absolute: Ultralytics would look for a relative one in its own data set folder.
+    """
     data = {
         "path": str(target),
-        **{split: f"images/{split}" for split in content.splits},
-        "names": dict(enumerate(content.names)),
+        **{split: f"images/{split}" for split in splits},
+        "names": dict(enumerate(names)),
+        **({"annotations": {split: f"annotations/{split}.json" for split in truths}} if truths else {}),
     }
-    file.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _write_report(file: Path, rejected: Sequence[Rejection]) -> None:

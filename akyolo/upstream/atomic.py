@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from akyolo.atomic import replace
 from akyolo.errors import TrainingError
 
 
@@ -41,21 +42,6 @@ def save(state: Any, file: AtomicPath) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     file.write_bytes(buffer.getvalue())
-
-
-def replace(new: Path, old: Path) -> None:
-    """Rename `new` over `old`, both on disk before anybody can see the new name."""
-    _flush(new)
-    new.replace(old)
-    _flush(old.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_partial(folder: Path) -> None:

@@ -7,8 +7,9 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import LOCAL_RANK, LOGGER
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first
 
+from akyolo.atomic import replace
 from akyolo.errors import TrainingError
-from akyolo.upstream.atomic import AtomicPath, keep_previous, remove_partial, replace
+from akyolo.upstream.atomic import AtomicPath, keep_previous, remove_partial
 from akyolo.upstream.distributed import is_main_process
 from akyolo.upstream.logs import silence
 
