@@ -168,6 +168,7 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
         for name in RESULTS:
             _remove(root / name)
             (tree / name).rename(root / name)
+        shutil.rmtree(partial)  # before the manifest: nobody would look for it afterwards
         _write(root / PINS, json.dumps(pins | sums, indent=1) + "\n")
         _write(root / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     finally:

@@ -181,7 +181,7 @@ def visdrone(folder):
         }
         for split, files in VISDRONE_LINES.items()
     }
-    names = "pedestrian people bicycle car van truck tricycle awning-tricycle bus motor".split()
+    names = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor"]
     made = Published(folder, "visdrone-txt", names, archives, splits)
     for archive in made.content["archives"]:
         archive |= {"bytes": None, "md5": None}
