@@ -2,9 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from akyolo.errors import ConfigError, DatasetError
+
+if TYPE_CHECKING:
+    from akyolo.datasets.yolo import Imported
 
 SUMMARY = "make a data set of another format ready for training"
 
@@ -20,6 +23,19 @@ is missing: it gives the missing half, or is all there is to train on. Where no 
 the training images are drawn for it; a test list is never used for that. Without lists, all images are drawn from.
 """
 
+
+COCO_HELP = """\
+Read annotations in COCO's format from DIR: one JSON file a split, in it or up to two folders below, images anywhere in
+it. Names with train, val or test in them say which split a file is; a file alone is split at random. Writes what
+`akyolo data import voc-xml` does, and OUT/annotations with ids, mask areas and crowds as they were, for evaluation.
+DIR is never written to.
+"""
+
+VISDRONE_HELP = """\
+Read VisDrone's annotations from DIR: images/ and annotations/ in it, or in folders such as VisDrone2019-DET-train below
+it, whose names say which split they are. Boxes of score 0, ignored regions and category 11 get no label;
+OUT/annotations has what the evaluation needs of them. DIR is never written to.
+"""
 
 PREPARE_HELP = """\
 Make a published data set ready for training and evaluation, in OUT: archives are downloaded (resumed where a run
@@ -37,24 +53,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _configure_prepare(actions)
     importing = actions.add_parser("import", help="convert annotations to YOLO labels")
     formats = importing.add_subparsers(dest="format", metavar="FORMAT", required=True)
-    voc = formats.add_parser(
-        "voc-xml",
-        help="Pascal VOC: one XML per image",
-        description=VOC_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    voc.add_argument("dir", metavar="DIR", help="the folder to read")
-    voc.add_argument("--out", required=True, metavar="OUT", help="the folder to write: new, or empty")
-    voc.add_argument("--copy", action="store_true", help="copy the images; symbolic links otherwise")
+    _add_format(formats, "coco-json", "COCO: one JSON per split", COCO_HELP)
+    _add_format(formats, "visdrone-txt", "VisDrone: one text file per image", VISDRONE_HELP)
+    voc = _add_format(formats, "voc-xml", "Pascal VOC: one XML per image", VOC_HELP)
     voc.add_argument("--names", metavar="A,B,C", help="classes to keep, in this order (default: all, alphabetically)")
     voc.add_argument(
-        "--boxes",
-        choices=("exact", "paper"),
-        default="exact",
-        help=f"{BOXES_HELP}, without difficult objects",
+        "--boxes", choices=("exact", "paper"), default="exact", help=f"{BOXES_HELP}, without difficult objects"
     )
-    voc.add_argument("--val", type=_share, default=0.2, metavar="0.2", help="share held out where no list says what")
-    voc.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+
+
+def _add_format(formats: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = formats.add_parser(
+        name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dir", metavar="DIR", help="the folder to read")
+    parser.add_argument("--out", required=True, metavar="OUT", help="the folder to write: new, or empty")
+    parser.add_argument("--copy", action="store_true", help="copy the images; symbolic links otherwise")
+    parser.add_argument("--val", type=_share, default=0.2, metavar="0.2", help="share held out where nobody says what")
+    parser.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+    return parser
 
 
 def _configure_prepare(actions: Any) -> None:
@@ -79,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
     if options.action == "prepare":
         _prepare(options)
     else:
-        _import_voc(options)
+        _import(options)
 
 
 def _share(text: str) -> float:
@@ -98,19 +115,29 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _import_voc(options: argparse.Namespace) -> None:
-    from akyolo.datasets.voc_tree import import_voc
+def _import(options: argparse.Namespace) -> None:
     from akyolo.datasets.yolo import check_destination, write_yolo
 
     source, out = Path(options.dir), Path(options.out)
     try:
         check_destination(out, source)
-        found = import_voc(source, options.boxes, _names(options.names), options.val, options.seed)
+        found = _read_folder(source, options)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename or source)) from error
     write_yolo(found.content, out, copy=options.copy)
     print(*found.remarks, sep="\n")
     print(found.content.summary(options.out))
+
+
+def _read_folder(source: Path, options: argparse.Namespace) -> "Imported":
+    if options.format == "voc-xml":
+        from akyolo.datasets.voc_tree import import_voc
+
+        return import_voc(source, options.boxes, _names(options.names), options.val, options.seed)
+    from akyolo.datasets.brought import import_coco, import_visdrone
+
+    read = import_coco if options.format == "coco-json" else import_visdrone
+    return read(source.resolve(), options.val, options.seed)
 
 
 def _prepare(options: argparse.Namespace) -> None:

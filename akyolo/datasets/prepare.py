@@ -22,6 +22,7 @@ from akyolo import atomic
 from akyolo.datasets import coco, visdrone, voc_sets
 from akyolo.datasets.archive import unpack
 from akyolo.datasets.download import fetch, md5_of, verify
+from akyolo.datasets.images import IMAGE_SUFFIXES
 from akyolo.datasets.pictures import summary_of
 from akyolo.datasets.readout import Readout
 from akyolo.datasets.spec import Archive, Source, Spec
@@ -109,11 +110,16 @@ def _inventory(root: Path, spec: Spec) -> dict[str, list[int]]:
     """How many images and labels there are, by split, and the bytes of the annotations."""
     found = {}
     for split in spec.splits:
-        images, labels = root / "images" / split, root / "labels" / split
         truth = root / "annotations" / f"{split}.json"
-        counts = [sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0 for folder in (images, labels)]
-        found[split] = [*counts, truth.stat().st_size if truth.is_file() else 0]
+        images = _count(root / "images" / split, IMAGE_SUFFIXES)
+        labels = _count(root / "labels" / split, frozenset({".txt"}))
+        found[split] = [images, labels, truth.stat().st_size if truth.is_file() else 0]
     return found
+
+
+def _count(folder: Path, suffixes: frozenset[str]) -> int:
+    """Files of that kind; a training may have put its caches beside them."""
+    return sum(one.suffix.lower() in suffixes for one in folder.iterdir()) if folder.is_dir() else 0
 
 
 @contextmanager

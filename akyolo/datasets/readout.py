@@ -44,6 +44,19 @@ class Readout:
             "degenerate": sum(one.reason == DEGENERATE for one in self.rejected),
         }
 
+    def part(self, pictures: Iterable[Picture]) -> "Readout":
+        """The same for some of the pictures, without what was left out."""
+        chosen = tuple(pictures)
+        names = {one.image.name for one in chosen}
+        images = [one for one in self.truth["images"] if one["file_name"] in names]
+        numbers = {one["id"] for one in images}
+        lists = {
+            key: [one for one in value if one["image_id"] in numbers]
+            for key, value in self.truth.items()
+            if key in {"annotations", "ignored_regions"}
+        }
+        return Readout(chosen, self.truth | {"images": images} | lists)
+
     def dropped(self) -> dict[str, int]:
         """How many objects have no label, by reason."""
         return dict(Counter(one.reason for one in self.rejected))
@@ -61,9 +74,10 @@ def check_unique(pictures: Iterable[Picture], where: str) -> None:
     """
     seen: dict[str, Path] = {}
     for one in pictures:
-        other = seen.setdefault(one.image.stem, one.image)
-        if other is not one.image:
-            raise DatasetError(f"{other.name} and {one.image.name} would share one label file", where=where)
+        if one.image.stem in seen:
+            what = f"{seen[one.image.stem].name} and {one.image.name} would share one label file"
+            raise DatasetError(what, where=where)
+        seen[one.image.stem] = one.image
 
 
 def by_stem(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""A folder of Pascal VOC data -> `VocImport`: find the files, pair them by stem, read them, split them.
+"""A folder of Pascal VOC data -> `Imported`: find the files, pair them by stem, read them, split them.
 
 Known layouts: JPEGImages, Annotations and ImageSets/Main in the folder or up to two levels below it, or a flat folder
 with each XML beside its image. The folder is only ever read.
@@ -6,14 +6,14 @@ with each XML beside its image. The folder is only ever read.
 
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from akyolo.datasets.images import IMAGE_SUFFIXES
 from akyolo.datasets.pictures import Rejection, UnusableError, summary_of
 from akyolo.datasets.splits import SPLITS, assign, group, hold_out, read_lists
 from akyolo.datasets.voc import BoxRule, Reading, read_picture
-from akyolo.datasets.yolo import YoloSet
+from akyolo.datasets.yolo import Imported, YoloSet
 from akyolo.errors import ConfigError, DatasetError, did_you_mean
 
 LAYOUTS = (
@@ -38,14 +38,6 @@ class VocTree:
     def relative(self, file: Path) -> str:
         """How reports name a file of the tree."""
         return file.relative_to(self.root).as_posix()
-
-
-@dataclass(frozen=True)
-class VocImport:
-    """What `import_voc` hands over: the data set, and remarks on it in words."""
-
-    content: YoloSet
-    remarks: tuple[str, ...] = field(default=())
 
 
 def find_tree(folder: Path) -> VocTree:
@@ -106,7 +98,7 @@ def _key_of_line(line: str, known: Collection[str]) -> str:
 
 def import_voc(
     folder: Path, rule: BoxRule = "exact", names: tuple[str, ...] | None = None, val: float = 0.2, seed: int = 0
-) -> VocImport:
+) -> Imported:
     """Read a folder of VOC data.
 
     Args:
@@ -139,7 +131,7 @@ def import_voc(
     splits = {split: splits[split] for split in SPLITS if split in splits}
     counts = ", ".join(f"{split} {len(pictures)}" for split, pictures in splits.items())
     content = YoloSet(splits, names or tuple(sorted(met)), tuple(rejected))
-    return VocImport(content, (f"{counts} images, {how}", *_remarks(tree, readings)))
+    return Imported(content, (f"{counts} images, {how}", *_remarks(tree, readings)))
 
 
 def _check_names(names: tuple[str, ...], met: set[str], folder: Path) -> None:

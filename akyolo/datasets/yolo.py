@@ -42,6 +42,14 @@ class YoloSet:
         return f"kept {boxes} boxes in {len(pictures)} images, rejected {objects}{left_out} ({Path(out) / REPORT})"
 
 
+@dataclass(frozen=True)
+class Imported:
+    """What the readers of a user's folder hand over: the data set, and remarks on it in words."""
+
+    content: YoloSet
+    remarks: tuple[str, ...] = ()
+
+
 def check_destination(out: Path, source: Path) -> None:
     """Refuse an `out` that holds something, or lies in `source`, which must not change.
 
