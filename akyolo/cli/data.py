@@ -1,12 +1,15 @@
 """`akyolo data`: data sets of other formats, made ready for training."""
 
 import argparse
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from akyolo.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
+    from akyolo.datasets.check import SplitCounts
     from akyolo.datasets.yolo import Imported
 
 SUMMARY = "make a data set of another format ready for training"
@@ -47,10 +50,18 @@ right. Downloads stay in OUT/archives; delete them when you like.
 """
 
 
+CHECK_HELP = """\
+List every fault that a training would meet, one a line: label rows (file:line) with a class or a number out of range,
+no area, the wrong number of numbers, or that stand twice; images that cannot be read or are too large; images without
+labels and labels without an image. Then counts by split and class. Exit code 2 when there is a fault.
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _configure_prepare(actions)
+    _configure_check(actions)
     importing = actions.add_parser("import", help="convert annotations to YOLO labels")
     formats = importing.add_subparsers(dest="format", metavar="FORMAT", required=True)
     _add_format(formats, "coco-json", "COCO: one JSON per split", COCO_HELP)
@@ -87,6 +98,17 @@ def _configure_prepare(actions: Any) -> None:
     preparing.add_argument("--boxes", choices=("exact", "paper"), help=f"VOC only. {BOXES_HELP}")
 
 
+def _configure_check(actions: Any) -> None:
+    checking = actions.add_parser(
+        "check",
+        help="list every fault of a data set that is ready for training",
+        description=CHECK_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    checking.add_argument("data", metavar="data.yaml", help="the data set, as data= of a training")
+    checking.add_argument("--sheet", metavar="FILE.png", help="a sheet of labelled images to look at")
+
+
 def run(options: argparse.Namespace) -> None:
     """Run the chosen sub-command.
 
@@ -95,6 +117,8 @@ def run(options: argparse.Namespace) -> None:
     """
     if options.action == "prepare":
         _prepare(options)
+    elif options.action == "check":
+        _check(options)
     else:
         _import(options)
 
@@ -156,3 +180,47 @@ def _prepare(options: argparse.Namespace) -> None:
     for remark in done.manifest["remarks"]:
         print(f"  {remark}")
     print(f"sums, counts and reasons: {root / MANIFEST}\nnext: akyolo train MODEL data={root / 'data.yaml'}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from akyolo.cli.outputs import new_file, writing
+    from akyolo.datasets.check import SplitCounts, findings
+    from akyolo.datasets.data_yaml import read_data_yaml
+
+    sheet = new_file(options.sheet, {".png"}, "--sheet") if options.sheet else None
+    counts: dict[str, SplitCounts] = {}
+    faults = 0
+    try:
+        data = read_data_yaml(Path(options.data))
+        for line in findings(data, counts):
+            print(line)
+            faults += 1
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename)) from error
+    print(*_table(data.names, counts), sep="\n")
+    if sheet:
+        from akyolo.datasets.contact_sheet import contact_sheet
+
+        picture = io.BytesIO()
+        contact_sheet(data).save(picture, "PNG")
+        with writing(sheet) as whole:
+            whole.write_bytes(picture.getvalue())
+        print(f"sheet: {sheet}")
+    if faults:
+        raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", where=options.data)
+
+
+def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Iterator[str]:
+    """Counts with a column for each split."""
+    width = max(len("backgrounds"), *map(len, names))
+
+    def row(name: str, values: Iterable[object]) -> str:
+        return f"{name:<{width}}" + "".join(f"{value:>12}" for value in values)
+
+    splits = counts.values()
+    yield row("", counts)
+    yield row("images", [f"{one.images:,}" for one in splits])
+    yield row("backgrounds", [f"{one.backgrounds:,}" for one in splits])
+    yield row("boxes", [f"{one.boxes.total():,}" for one in splits])
+    for number, name in enumerate(names):
+        yield row(name, [f"{one.boxes[number]:,}" for one in splits])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from akyolo.upstream.atomic import AtomicPath
 
 
-def new_file(name: str, suffixes: Collection[str]) -> Path:
+def new_file(name: str, suffixes: Collection[str], option: str = "-o") -> Path:
     """The path of a file that may be written.
 
     Raises:
@@ -20,11 +20,11 @@ def new_file(name: str, suffixes: Collection[str]) -> Path:
     """
     out = Path(name)
     if out.suffix not in suffixes:
-        raise ConfigError(f"-o {name} must end in {' or '.join(suffixes)}")
+        raise ConfigError(f"{option} {name} must end in {' or '.join(suffixes)}")
     if os.path.lexists(out):
-        raise ConfigError(f"-o {name} is there already", remedy="name another file, or remove it first")
+        raise ConfigError(f"{option} {name} is there already", remedy="name another file, or remove it first")
     if not out.parent.is_dir():
-        raise ConfigError(f"-o {name}: there is no folder {str(out.parent)!r}", remedy="make it first")
+        raise ConfigError(f"{option} {name}: there is no folder {str(out.parent)!r}", remedy="make it first")
     return out
 
 

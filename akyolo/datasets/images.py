@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from akyolo.datasets.pictures import UnusableError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
 # What Ultralytics reads: as file suffixes, and as the readers of PIL that understand them.
@@ -46,6 +47,28 @@ def shown_size(image: Path) -> tuple[int, int]:
     if not turned:
         return width, height
     return (height, width) if kind in {"JPEG", "MPO", "PNG", "AVIF"} else _decoded_size(image)
+
+
+def thumbnail(image: Path, side: int) -> "Image":
+    """The image as shown, in RGB, its longer side at most `side` pixels.
+
+    Raises:
+        UnusableError: it cannot be read.
+    """
+    from PIL import ImageOps
+
+    try:
+        with image.open("rb") as stream:
+            opened = _open(stream)
+            _check_size(*opened.size)
+            opened.draft("RGB", (side, side))
+            small = ImageOps.exif_transpose(opened).convert("RGB")
+            small.thumbnail((side, side))
+            return small
+    except UnusableError:
+        raise
+    except Exception as error:
+        raise UnusableError(f"image cannot be read: {error}") from error
 
 
 def _open(stream: BinaryIO) -> "ImageFile":
