@@ -9,6 +9,9 @@ Foreign things we touch, each once, each delegating to the original:
   ultralytics.utils.callbacks.base.default_callbacks
                                             settings.py    two guards: against trainers that ignore our arguments,
                                                            and a word where they ignore the recipe of a model
+  ultralytics.data.utils.check_image        scanning.py    source images are never rewritten
+  ultralytics.data.dataset.load_dataset_cache_file, .save_dataset_cache_file
+                                            scanning.py    no pickle, and outside the data
 
 for the time of one call:
   ultralytics.engine.trainer.MultiTrainer   tuning.py      `tune` trains by our trainers, in this process
@@ -24,12 +27,19 @@ and for the time of one call in a worker process on CPU, where upstream takes CU
 `RELIED_ON` is every other name of upstream's that we call or override; a test names the first that a release changes.
 """
 
-from akyolo.upstream import seam, settings
+from akyolo.upstream import scanning, seam, settings
 
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
     "ultralytics.data.base": ["BaseDataset.get_img_files"],
-    "ultralytics.data.utils": ["check_det_dataset", "exif_size", "get_split_fraction", "img2label_paths"],
+    "ultralytics.data.dataset": ["load_dataset_cache_file", "save_dataset_cache_file"],
+    "ultralytics.data.utils": [
+        "check_det_dataset",
+        "check_image",
+        "exif_size",
+        "get_split_fraction",
+        "img2label_paths",
+    ],
     "ultralytics.engine.exporter": ["export_formats"],
     "ultralytics.engine.trainer": [
         "BaseTrainer.__init__",
@@ -38,7 +48,9 @@ RELIED_ON = {
         "BaseTrainer._setup_ddp",
         "BaseTrainer._setup_train",
         "BaseTrainer.build_optimizer",
+        "BaseTrainer.build_dataset",
         "BaseTrainer.final_eval",
+        "BaseTrainer.get_dataset",
         "BaseTrainer.get_model",
         "BaseTrainer.get_validator",
         "BaseTrainer.optimizer_step",
@@ -88,3 +100,4 @@ RELIED_ON = {
 
 seam.install()
 settings.install()
+scanning.install()

@@ -1,13 +1,17 @@
-"""The data set that needs no download."""
+"""What `data=` means: the data set that needs no download, or a YAML that holds values only."""
 
 from pathlib import Path
 from typing import Any
 
-from akyolo.datasets import shapes
+from ultralytics.utils import ROOT
+from ultralytics.utils.checks import check_yaml
+
+from akyolo.datasets import data_yaml, shapes
 from akyolo.packaged import packaged
 
 NAME = "shapes.yaml"
 RECIPE = "shapes"  # how to train on it
+SUFFIXES = (".yaml", ".yml")
 
 
 def embedded_data() -> str:
@@ -27,7 +31,28 @@ def resolve_data(arguments: dict[str, Any]) -> dict[str, Any]:
     data = arguments.get("data")
     if isinstance(data, list | tuple):
         return {**arguments, "data": [resolve_data({"data": one})["data"] for one in data]}
-    return {**arguments, "data": str(shapes.prepare())} if resolves_to_embedded(data) else arguments
+    if resolves_to_embedded(data):
+        return {**arguments, "data": str(shapes.prepare())}
+    check_runs_nothing(data)
+    return arguments
+
+
+def check_runs_nothing(data: Any) -> None:
+    """Refuse a data YAML with a `download:`, which upstream runs as a program; its own files may have one.
+
+    Raises:
+        DatasetError: with file and line.
+    """
+    if not isinstance(data, str | Path):
+        return
+    if Path(data).is_dir():  # in which upstream looks for a YAML
+        found = [*Path(data).glob("*.y*ml"), *Path(data).glob("*/*.y*ml")]
+    else:
+        names = [str(data)] if Path(data).suffix in SUFFIXES else [f"{data}{suffix}" for suffix in SUFFIXES]
+        found = [Path(file) for file in (check_yaml(name, hard=False) for name in names) if file]
+    for file in found:
+        if file.is_file() and not file.resolve().is_relative_to(ROOT):
+            data_yaml.check_runs_nothing(file)
 
 
 def is_embedded(data: Any) -> bool:

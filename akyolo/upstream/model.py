@@ -23,6 +23,7 @@ from akyolo.upstream.embedded import RECIPE, embedded_data, is_embedded, resolve
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
+from akyolo.upstream.scanning import refusing_bad_data
 from akyolo.upstream.scoring import check_scoring, score_file
 from akyolo.upstream.settings import check_augment, check_hyperparameters, check_used_by, has_anchors
 from akyolo.upstream.tuning import ANCHOR_SPACE, tuning_here
@@ -144,9 +145,10 @@ class YOLO(UpstreamYOLO):
         written = {**self.overrides, **_written(arguments)}
         if not written.get("single_cls"):
             check_classes(self.model, self.model_name, written.get("data"))
-        if not protocol:
-            return super().val(**arguments)
-        metrics = super().val(validator=validator.StoringValidator, **arguments)
+        with refusing_bad_data(bool(written.get("allow_bad"))):
+            if not protocol:
+                return super().val(**arguments)
+            metrics = super().val(validator=validator.StoringValidator, **arguments)
         self.detections = Path(metrics.save_dir) / FILE
         return score_file(self.detections, [protocol])[0]
 

@@ -16,6 +16,7 @@ OF_TRAINERS: dict[str, Any] = {
     "recipe": None,  # which files of training arguments were applied, see recipes.py
     "offset_lr": 1.0,  # multiplies the learning rate of whatever moves taps
     "nan_recovery": False,  # on a loss that is not finite, reload last.pt as upstream does instead of stopping
+    "allow_bad": False,  # train although more than 1 in 1000 images, or their labels, cannot be used
     "warmup_min_iterations": 0,  # where there is a warm-up, it lasts at least so long
     "autoanchor": True,  # fit the anchors to the boxes where too few of these can be met
 }

@@ -12,6 +12,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 from akyolo.upstream.autoanchor import FittedAnchors
 from akyolo.upstream.checkpoint import finish_loading
 from akyolo.upstream.distributed import InProcesses
+from akyolo.upstream.embedded import check_runs_nothing
 from akyolo.upstream.finite import FiniteLoss
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optimizer import call_after_steps, exempt_from_decay, follow_upstream_rates, split_offset_groups
@@ -29,6 +30,11 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
         check_hyperparameters({**cfg2dict(cfg), **cfg2dict(overrides or {})})
         super().__init__(cfg, overrides, _callbacks)
+
+    def get_dataset(self) -> dict[str, Any]:
+        """As upstream, of a data YAML that runs nothing, wherever its name comes from."""
+        check_runs_nothing(self.args.data)
+        return super().get_dataset()
 
     def get_model(self, cfg: Any = None, weights: nn.Module | None = None, verbose: bool = True) -> nn.Module:
         """Build from a name as users write it; say which rows the weights did not reach."""
