@@ -1,7 +1,8 @@
 """Annotations in COCO's format: one JSON for a split -> `Readout`.
 
 Category ids have gaps (COCO's 80 classes have ids up to 90): class indices follow the sorted ids, never id - 1. `area`
-is that of the mask, not of the box, so the entries are kept as they are; only what is missing is filled in.
+is that of the mask, not of the box, so the entries are kept as they are, less the masks themselves; only what is
+missing is filled in.
 """
 
 import json
@@ -36,7 +37,7 @@ def read_json(file: Path) -> dict[str, Any]:
         DatasetError: it is something else.
     """
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"), object_hook=_without_masks)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
     except (ValueError, RecursionError) as error:
@@ -46,6 +47,12 @@ def read_json(file: Path) -> dict[str, Any]:
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
             raise DatasetError(f"not COCO's format: {key} is no list of mappings", where=str(file))
     return data
+
+
+def _without_masks(one: dict[str, Any]) -> dict[str, Any]:
+    """Boxes are what is trained and scored here; the masks of COCO's training set alone would fill gigabytes."""
+    one.pop("segmentation", None)
+    return one
 
 
 def class_names(data: dict[str, Any], where: str) -> dict[Any, str]:

@@ -119,9 +119,13 @@ def check_data(name: Any) -> None:
         return
     if resolves_to_embedded(name):
         return
-    if not (file := check_yaml(name, hard=False)):
+    file = check_yaml(name, hard=False)
+    ours = {path.name: path for path in packaged("data").glob("*.yaml")}
+    if Path(name).name in ours and (not file or Path(file).resolve() == ours[Path(name).name]):
+        prepare = f"`akyolo data prepare {Path(name).stem} --root DIR` makes it; then data=DIR/data.yaml"
+        raise DatasetError(f"{name!r} is no data set, but what is expected of one", remedy=prepare)
+    if not file:
         near = [str(path) for path in Path(name).parent.glob("*.yaml")]
-        ours = [path.name for path in packaged("data").glob("*.yaml")]
         raise DatasetError(f"there is no data set file {name!r}", remedy=did_you_mean(name, [*near, *ours]))
     if Path(file).is_relative_to(ROOT):
         return

@@ -8,6 +8,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -113,6 +114,18 @@ def test_a_bomb_that_lies_stops_before_it_has_written_more_than_it_claims(tmp_pa
     with pytest.raises(DatasetError, match=r"a\.zip: is no whole archive"):
         unpack(tmp_path / "a.zip", into)
     assert sum(len(one) for one in everything(into).values()) <= 100
+
+
+@pytest.mark.parametrize("really", [4, 6])
+def test_a_member_that_holds_something_else_than_it_claims(tmp_path, into, monkeypatch, really):
+    """Whatever the libraries would let through."""
+    write_zip(tmp_path / "a.zip", HONEST)
+    lying = archives.Member("a", 5, False, lambda: io.BytesIO(bytes(really)))
+    monkeypatch.setattr(archives, "_of_zip", lambda *_: replace(lying, name=f"{next(numbers)}"))
+    numbers = iter(range(9))
+    with pytest.raises(DatasetError, match="claims"):
+        unpack(tmp_path / "a.zip", into)
+    assert sum(len(one) for one in everything(into).values()) <= 5
 
 
 def test_a_compressed_tar_is_read_no_further_than_its_limit(tmp_path, into):

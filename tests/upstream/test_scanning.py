@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from tiny_training import arguments, write_images, write_model
 
@@ -34,5 +35,7 @@ def test_the_scan_holds_the_lock(tmp_path, monkeypatch):
             held.append("locked")
 
     monkeypatch.setattr(yolo.detect.DetectionTrainer, "build_dataset", try_other)
-    DetectionTrainer.build_dataset(object.__new__(DetectionTrainer), "images")
+    trainer = object.__new__(DetectionTrainer)
+    trainer.args = SimpleNamespace(allow_bad=False)
+    trainer.build_dataset("images")
     assert held == ["locked"]
