@@ -132,7 +132,6 @@ def _write(response: http.client.HTTPResponse, part: Path, have: int, total: int
             if total is not None and have > total:
                 raise MirrorError(f"sends more than {total:,} bytes")
             stream.write(chunk)
-            stream.flush()  # a kill loses nothing that arrived
             progress.add(len(chunk))
     if total is not None and have < total:
         raise MirrorError(f"the connection ended at {have:,} of {total:,} bytes")

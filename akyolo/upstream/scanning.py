@@ -64,12 +64,13 @@ def _save(_prefix: str, path: Path, x: dict[str, Any], version: str) -> None:
     x["version"] = version  # as upstream's does, for its caller
     try:
         label_cache.save(path, x)
-    except OSError as error:
+    except (OSError, TypeError) as error:
         LOGGER.warning(f"akyolo: the scan of {path.parent} cannot be kept for the next start: {error}")
 
 
 def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
-    *_, bad, total = scan["results"] if "labels" in scan else scan["results"][:3]
+    found = scan.get("results", (0, 0))  # grounding data have no counts
+    *_, bad, total = found if "labels" in scan else found[:3]
     if not _strict.get() or bad <= MOST_BAD * total:
         return
     named = [message for message in scan["msgs"] if "ignoring corrupt" in message]

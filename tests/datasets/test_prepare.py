@@ -1,11 +1,13 @@
 """What `akyolo data prepare` makes of archives that look like the published ones."""
 
 import csv
+import http.server
 import json
 import random
 import shutil
 import subprocess
 import sys
+import threading
 
 import published_look_alikes as look_alikes
 import pytest
@@ -23,7 +25,9 @@ FORMATS = ["coco", "voc", "visdrone"]
 
 @pytest.fixture
 def made(tmp_path, request):
-    return getattr(look_alikes, request.param if hasattr(request, "param") else "coco")(tmp_path / "published")
+    return getattr(look_alikes, request.param if hasattr(request, "param") else "coco")(
+        tmp_path / "veröffentlicht 数据"
+    )
 
 
 def run(made, root, boxes="exact", source="archives"):
@@ -168,6 +172,51 @@ def test_the_command_says_what_it_did_and_the_second_time_does_nothing(made, tmp
     main(words)
     assert capsys.readouterr().out == f"already {first}"
     assert fingerprint(tmp_path / "out") == before and fingerprint(made.folder) == source
+
+
+@pytest.fixture
+def served(made):
+    """The same archives behind a server, which the spec names, after a mirror that is gone."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(made.folder))
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    hosts = ("http://127.0.0.1:1", f"http://127.0.0.1:{server.server_port}")
+    archives = [one | {"urls": [f"{host}/{one['file']}" for host in hosts]} for one in made.content["archives"]]
+    made.write(archives=archives)
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("made", FORMATS, indirect=True)
+def test_archives_are_downloaded_once_and_may_go_afterwards(served, tmp_path):
+    run(served, tmp_path / "from", source="archives")
+    done = run(served, tmp_path / "out", source=None)
+    assert done.fresh and done.manifest == run(served, tmp_path / "from").manifest
+    names = sorted(one["file"] for one in served.content["archives"])
+    assert sorted(one.name for one in (tmp_path / "out" / "archives").iterdir()) == names
+    shutil.rmtree(tmp_path / "out" / "archives")
+    assert not run(served, tmp_path / "out", source=None).fresh
+
+
+def test_an_archive_that_is_gone_leaves_the_others_for_the_next_try(served, tmp_path, monkeypatch):
+    monkeypatch.setattr("akyolo.datasets.download.PAUSE", 0)
+    gone = served.folder / "train2017.zip"
+    content = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(DatasetError, match=r"train2017\.zip: cannot be downloaded: .*refused.*404"):
+        run(served, tmp_path / "out", source=None)
+    kept = sorted(one.name for one in (tmp_path / "out" / "archives").iterdir())
+    assert kept == ["annotations_trainval2017.zip", "val2017.zip"] and not (tmp_path / "out" / MANIFEST).exists()
+    gone.write_bytes(content)
+    assert run(served, tmp_path / "out", source=None).fresh
 
 
 def test_archives_in_a_read_only_folder(made, tmp_path):
