@@ -11,8 +11,9 @@ from akyolo.datasets.coco import read_coco
 from akyolo.datasets.images import IMAGE_SUFFIXES
 from akyolo.datasets.pictures import UnusableError, summary_of
 from akyolo.datasets.readout import Readout
+from akyolo.datasets.spec import find_spec
 from akyolo.datasets.splits import SPLITS, hold_out
-from akyolo.datasets.visdrone import NAMES, read_visdrone
+from akyolo.datasets.visdrone import read_visdrone
 from akyolo.datasets.yolo import Imported, YoloSet
 from akyolo.errors import DatasetError
 
@@ -58,8 +59,9 @@ def import_visdrone(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
     candidates += [child for one in candidates[1:] for child in sorted(one.iterdir()) if child.is_dir()]
     found = [one for one in candidates if (one / "images").is_dir() and (one / "annotations").is_dir()]
     splits = _by_split(found, folder, lambda one: (one.name,))
-    readouts = {split: read_visdrone(one / "images", one / "annotations") for split, one in splits.items()}
-    return _assemble(readouts, NAMES, folder, val, seed)
+    names = find_spec("visdrone").names
+    readouts = {split: read_visdrone(one / "images", one / "annotations", names) for split, one in splits.items()}
+    return _assemble(readouts, names, folder, val, seed)
 
 
 def _split_of(words: tuple[str, ...]) -> str | None:

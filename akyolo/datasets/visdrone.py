@@ -31,11 +31,10 @@ from akyolo.datasets.readout import (
     image_entry,
 )
 
-NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor")
 IGNORED, OTHER = 0, 11  # categories around those of the names, which count from 1
 
 
-def read_visdrone(images: Path, annotations: Path, names: tuple[str, ...] = NAMES) -> Readout:
+def read_visdrone(images: Path, annotations: Path, names: tuple[str, ...]) -> Readout:
     """Read one split.
 
     Args:
