@@ -19,7 +19,8 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-SMALL = {"atomic", "errors", "arguments", "registry", "packaged", "upstream_blocks"}  # files of floor 0 that the rooms share
+# files of floor 0 that the rooms share
+SMALL = {"atomic", "errors", "arguments", "registry", "packaged", "upstream_blocks"}
 
 
 def room(path: Path) -> str:
