@@ -52,6 +52,8 @@ def score_as(program: Program, found: Detections, truth: GroundTruth) -> tuple[M
     pairs = find_pairs(groups[0][order], boxes[order], groups[1], objects, float(THRESHOLDS[0]) - 1e-6)
     right = program.match(Pairs(pairs.detection, pairs.truth, pairs.iou.astype(np.float32)), len(order))
     present, counts = np.unique(classes, return_counts=True)
+    if not len(present):
+        return {}, {}
     precision, recall = np.zeros((2, len(present), len(SCORES)))
     ap = np.zeros((len(present), len(THRESHOLDS)))
     for place, (kind, count) in enumerate(zip(present, counts, strict=True)):

@@ -53,8 +53,9 @@ def score(protocol: str, found: Detections, truth: GroundTruth) -> Score:
         DatasetError: there is no object to find.
     """
     check_protocol(protocol)
-    if not (~truth.crowd & ~truth.ignored).any():
-        raise DatasetError(f"none of the {len(truth.images)} images has an object to find", where=found.data)
     metrics, per_class = PROTOCOLS[protocol](found, truth)
+    if not per_class or (truth.crowd | truth.ignored).all():
+        what = f"none of the {len(truth.images)} images has an object to find under protocol {protocol}"
+        raise DatasetError(what, where=found.data)
     nms = found.nms or {}
     return Score(protocol, nms.get("iou"), nms.get("max_det"), truth.sha256, len(truth.images), metrics, per_class)

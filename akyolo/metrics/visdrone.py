@@ -4,7 +4,8 @@ Objects and detections with half of their area or more in ignored regions are dr
 of the regions; then the best 500 detections of an image are scored. A detection that finds no object, but lies within
 an ignored one (score 0) by the threshold's share of its own area, counts neither way. AP is the whole area under the
 falling hull. As in the toolkit, regions reach one pixel beyond their width and height, and ignored objects of a class
-count as missed (the published sets have none in the classes that are scored).
+count as missed (the published sets have none in the classes that are scored). Crowds, which the toolkit does not know,
+are ignored and not missed.
 
 The toolkit takes the mean over a list that has a class once for each image with that class: AP, AP50, AP75, AR1 to
 AR500. The mean that counts each class once has `_plain` behind the name.
@@ -42,7 +43,9 @@ def score_visdrone(found: Detections, truth: GroundTruth) -> tuple[Metrics, Mapp
     kinds = len(truth.names)
     groups = image[kept].astype(np.int64) * kinds + found.classes[kept]
     truth_groups = truth.image.astype(np.int64) * kinds + truth.classes
-    state = _states(groups, boxes[kept], truth_groups[objects], truth.xyxy_px[objects], truth.ignored[objects])
+    ignored = (truth.ignored | truth.crowd)[objects]
+    state = _states(groups, boxes[kept], truth_groups[objects], truth.xyxy_px[objects], ignored)
+    objects = objects[~truth.crowd[objects]]
     classes, images = truth.classes[objects], truth.image[objects]
     present, counts = np.unique(classes, return_counts=True)
     per_class: dict[str, dict[str, float]] = {}
