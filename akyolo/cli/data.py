@@ -53,7 +53,8 @@ right. Downloads stay in OUT/archives; delete them when you like.
 CHECK_HELP = """\
 List every fault that a training would meet, one a line: label rows (file:line) with a class or a number out of range,
 no area, the wrong number of numbers, or that stand twice; images that cannot be read or are too large; images without
-labels and labels without an image. Then counts by split and class. Exit code 2 when there is a fault.
+labels and labels without an image. Of poses the box alone is looked at. Then counts by split and class. Exit code 2
+when there is a fault.
 """
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from akyolo.datasets.coco import read_coco
-from akyolo.datasets.images import IMAGE_SUFFIXES
+from akyolo.datasets.images import images_below
 from akyolo.datasets.pictures import UnusableError, summary_of
 from akyolo.datasets.readout import Readout
 from akyolo.datasets.spec import find_spec
@@ -37,9 +37,8 @@ def import_coco(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
     files = [file for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in sorted(folder.glob(pattern))]
     files = [file for file in files if file.name.startswith("instances")] or files  # COCO's captions lie beside them
     images: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
-            images.setdefault(file.name, []).append(file)
+    for image in images_below(folder):
+        images.setdefault(image.name, []).append(image)
     readouts, names = {}, {}
     for split, file in _by_split(files, folder, lambda file: (file.stem, file.parent.name)).items():
         readouts[split], names[file] = read_coco(file, _finder(images, file, split))

@@ -10,6 +10,8 @@ from akyolo.datasets.data_yaml import DataYaml, label_of
 from akyolo.datasets.images import shown_size
 from akyolo.datasets.pictures import UnusableError
 
+BOX = 5  # numbers in the row of one
+
 
 @dataclass
 class SplitCounts:
@@ -37,7 +39,7 @@ def findings(data: DataYaml, counts: dict[str, SplitCounts]) -> Iterator[str]:
             elif not label.is_file():
                 yield f"{image}: no label file {label}; an image without objects needs an empty one"
             else:
-                yield from _of_labels(label, data.names, here)
+                yield from _of_labels(label, data, here)
         yield from _lonely(images, seen)
 
 
@@ -50,19 +52,24 @@ def _lonely(images: list[Path], seen: dict[Path, Path]) -> Iterator[str]:
                 yield f"{label}: no image belongs to it"
 
 
-def _of_labels(label: Path, names: tuple[str, ...], counts: SplitCounts) -> Iterator[str]:
+def _of_labels(label: Path, data: DataYaml, counts: SplitCounts) -> Iterator[str]:
     try:
-        rows = label.read_text(encoding="utf-8").splitlines()
+        rows = label.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         yield f"{label}: cannot be read: {error}"
         return
     first: dict[tuple[str, ...], int] = {}
+    length = 0
     for number, row in enumerate(rows, start=1):
         words = tuple(row.split())
         if not words:
             continue
-        if fault := _fault(words, len(names)):
+        length = length or len(words)  # of the first row
+        box = words[:BOX] if len(words) == BOX + data.keypoints else words
+        if fault := _fault(box, len(data.names)):
             yield f"{label}:{number}: {fault}"
+        elif (length == BOX) != (len(words) == BOX):
+            yield f"{label}:{number}: a box and a polygon in one file, of which a training takes one kind"
         elif first.setdefault(words, number) != number:
             yield f"{label}:{number}: the same as row {first[words]}"
         else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from akyolo.datasets.images import IMAGE_SUFFIXES
+from akyolo.datasets.images import images_below
 from akyolo.datasets.plain_yaml import read_plain_yaml
 from akyolo.datasets.splits import SPLITS
 from akyolo.errors import DatasetError
@@ -19,11 +19,15 @@ RUN = ("download",)  # the key whose value Ultralytics runs as Python or in a sh
 
 @dataclass(frozen=True)
 class DataYaml:
-    """`images` holds the image files by split, sorted; `names` the classes by index."""
+    """`images` holds the image files by split, sorted; `names` the classes by index.
+
+    `keypoints` is how many numbers of a label row follow the box, for poses.
+    """
 
     file: Path
     images: dict[str, list[Path]]
     names: tuple[str, ...]
+    keypoints: int
 
 
 def check_runs_nothing(file: Path) -> None:
@@ -51,7 +55,7 @@ def read_data_yaml(file: Path) -> DataYaml:
         if not data.get(split):
             raise DatasetError(f"has no {split}", where=str(file), remedy=f"{split}: images/{split}, for example")
     images = {split: _images(file, root, split, data[split]) for split in SPLITS if data.get(split)}
-    return DataYaml(file, images, _names(file, data))
+    return DataYaml(file, images, _names(file, data), _keypoints(file, data.get("kpt_shape", (0, 0))))
 
 
 def label_of(image: Path) -> Path:
@@ -75,12 +79,21 @@ def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
+def _keypoints(file: Path, shape: Any) -> int:
+    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(isinstance(n, int) and n >= 0 for n in shape):
+        what = f"kpt_shape is {shape!r}"
+        raise DatasetError(what, where=str(file), remedy="kpt_shape: [17, 3]: how many, and the numbers of each")
+    return int(shape[0] * shape[1])
+
+
 def _images(file: Path, root: Path, split: str, value: Any) -> list[Path]:
     found: set[Path] = set()
     for one in value if isinstance(value, list) else [value]:
         where = root / str(one)
+        if not where.exists() and str(one).startswith("../"):  # as Roboflow writes it, and Ultralytics reads it
+            where = root / str(one).removeprefix("../")
         if where.is_dir():
-            found.update(child for child in where.rglob("*") if child.suffix.lower() in IMAGE_SUFFIXES)
+            found.update(images_below(where))
         elif where.suffix == ".txt" and where.is_file():
             found.update(_listed(where))
         else:
@@ -91,7 +104,7 @@ def _images(file: Path, root: Path, split: str, value: Any) -> list[Path]:
 
 
 def _listed(file: Path) -> Iterator[Path]:
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8-sig").splitlines():
         if line.strip():
             image = Path(line.strip())
             yield file.parent / image if line.startswith("./") else image

@@ -1,8 +1,9 @@
 """How large an image is, and whether it can be trained on, without decoding it where its header says enough."""
 
 import contextlib
+import glob
 import importlib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 from akyolo.datasets.pictures import UnusableError
@@ -47,6 +48,12 @@ def shown_size(image: Path) -> tuple[int, int]:
     if not turned:
         return width, height
     return (height, width) if kind in {"JPEG", "MPO", "PNG", "AVIF"} else _decoded_size(image)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files in a folder and all below it, sorted; links are followed, hidden files are none."""
+    found = glob.iglob("**/*.*", root_dir=folder, recursive=True)  # noqa: PTH207  which follows no links
+    return sorted(folder / name for name in found if PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
 
 
 def thumbnail(image: Path, side: int) -> "Image":

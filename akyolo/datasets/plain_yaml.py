@@ -28,7 +28,7 @@ def read_plain_yaml(file: Path, *, refuse: tuple[str, ...] = ()) -> dict[str, An
 
     Args:
         file: the file.
-        refuse: keys of the top level that must not stand in it, because somebody would run what they hold.
+        refuse: keys of the top level that must hold nothing, because somebody would run it.
 
     Raises:
         DatasetError: with file and line.
@@ -47,11 +47,12 @@ def read_plain_yaml(file: Path, *, refuse: tuple[str, ...] = ()) -> dict[str, An
         raise DatasetError(f"no plain YAML: {str(error).splitlines()[0]}", where=str(file)) from error
     if not isinstance(node, yaml.MappingNode):
         raise DatasetError("is no mapping of keys to values", where=str(file))
-    for key, _ in node.value:
-        if key.value in refuse:
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+    for name in refuse:
+        if data.get(name):
             raise DatasetError(
-                f"{key.value!r} is refused: it would be run as a program, or fetched",
-                where=f"{file}:{key.start_mark.line + 1}",
+                f"{name!r} is refused: it would be run as a program, or fetched",
+                where=f"{file}:{lines.get(name) or lines['<<']}",  # of another mapping that is merged into this one
                 remedy="Remove the key; `akyolo data prepare` downloads data sets, and checks what it gets.",
             )
     return data

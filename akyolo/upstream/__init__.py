@@ -12,6 +12,8 @@ Foreign things we touch, each once, each delegating to the original:
   ultralytics.data.utils.check_image        scanning.py    source images are never rewritten
   ultralytics.data.dataset.load_dataset_cache_file, .save_dataset_cache_file
                                             scanning.py    no pickle, and outside the data
+  ultralytics.data.converter.convert_ndjson_to_yolo
+                                            scanning.py    the data YAML that it makes runs nothing
 
 for the time of one call:
   ultralytics.engine.trainer.MultiTrainer   tuning.py      `tune` trains by our trainers, in this process
@@ -32,6 +34,7 @@ from akyolo.upstream import scanning, seam, settings
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
     "ultralytics.data.base": ["BaseDataset.get_img_files"],
+    "ultralytics.data.converter": ["convert_ndjson_to_yolo"],
     "ultralytics.data.dataset": ["load_dataset_cache_file", "save_dataset_cache_file"],
     "ultralytics.data.utils": [
         "check_det_dataset",

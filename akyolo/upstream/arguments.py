@@ -17,7 +17,7 @@ from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.metrics.protocols import check_protocol
 from akyolo.packaged import packaged
 from akyolo.upstream.checkpoint import WEIGHT_ARGUMENTS, check_loadable
-from akyolo.upstream.embedded import check_runs_nothing, resolves_to_embedded
+from akyolo.upstream.embedded import check_runs_nothing, is_upstreams, resolves_to_embedded
 from akyolo.upstream.logs import silence
 from akyolo.upstream.recipes import named, read_recipe
 from akyolo.upstream.values import check_batch, check_choice, check_training_values
@@ -127,7 +127,7 @@ def check_data(name: Any) -> None:
     if not file:
         near = [str(path) for path in Path(name).parent.glob("*.yaml")]
         raise DatasetError(f"there is no data set file {name!r}", remedy=did_you_mean(name, [*near, *ours]))
-    if Path(file).is_relative_to(ROOT):
+    if is_upstreams(Path(file)):
         return
     check_runs_nothing(file)
     try:

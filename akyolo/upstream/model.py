@@ -19,7 +19,7 @@ from akyolo.upstream.checkpoint import (
     finish_loading,
 )
 from akyolo.upstream.distributed import is_only_process
-from akyolo.upstream.embedded import RECIPE, embedded_data, is_embedded, resolve_data
+from akyolo.upstream.embedded import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.optional import check_opset, check_packages
 from akyolo.upstream.recipes import joined, with_recipe
@@ -143,6 +143,7 @@ class YOLO(UpstreamYOLO):
         arguments = self._in_runs(self._with_data(arguments))
         check_augment(self.model, arguments.get("augment"))
         written = {**self.overrides, **_written(arguments)}
+        check_runs_nothing(written.get("data"), self.task)  # also what a cfg= file names
         if not written.get("single_cls"):
             check_classes(self.model, self.model_name, written.get("data"))
         with refusing_bad_data(bool(written.get("allow_bad"))):
@@ -180,7 +181,7 @@ class YOLO(UpstreamYOLO):
         target = str(arguments.get("format", "torchscript")).lower()
         check_packages(target)
         check_opset(self.model, target, arguments.get("opset"))
-        return super().export(**arguments)
+        return super().export(**resolve_data(arguments, self.task))  # data: images to calibrate on
 
     def tune(self, **arguments: Any) -> Any:
         """As upstream, by our trainers, into ./runs; without `data` as `train`.
@@ -198,7 +199,7 @@ class YOLO(UpstreamYOLO):
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
         """As upstream; without `data` as `val`."""
-        return super().benchmark(**resolve_data(self._with_data({**arguments, "data": data})))
+        return super().benchmark(**resolve_data(self._with_data({**arguments, "data": data}), self.task))
 
     def _with_data(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Where the user names no data: what the weights were trained on, else, for a detector, the embedded set."""
@@ -222,5 +223,5 @@ class YOLO(UpstreamYOLO):
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""
-        arguments = resolve_data(arguments)
+        arguments = resolve_data(arguments, self.task)
         return {**arguments, "project": str(Path.cwd() / "runs" / str(self.task) / (arguments.get("project") or ""))}

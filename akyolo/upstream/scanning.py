@@ -1,7 +1,8 @@
 """The scan of images and labels with which every training begins: one at a time, and without harm.
 
 Upstream's own rewrites JPEGs that it finds odd, runs what a foreign `labels.cache` holds, and trains on whatever is
-left of a damaged data set. See `label_cache.py` for the second; the first and the third are mended here.
+left of a damaged data set. See `label_cache.py` for the second; the first and the third are mended here. So is what
+comes before: of an NDJSON file it makes a data YAML, with whatever keys that file has.
 """
 
 import hashlib
@@ -13,17 +14,19 @@ from typing import Any
 
 from filelock import FileLock
 from platformdirs import user_cache_path
-from ultralytics.data import dataset, utils
+from ultralytics.data import converter, dataset, utils
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import LOGGER
 
 from akyolo.datasets.images import shown_size
 from akyolo.errors import DatasetError
 from akyolo.upstream import label_cache
+from akyolo.upstream.embedded import check_runs_nothing
 
 MOST_BAD = 0.001
 """The share of images that may be unusable, by themselves or by their labels, before `allow_bad` must be said."""
 _strict: ContextVar[bool] = ContextVar("_strict", default=False)
+_CONVERT_NDJSON = converter.convert_ndjson_to_yolo
 
 
 def install() -> None:
@@ -31,6 +34,7 @@ def install() -> None:
     utils.check_image = _check_image
     dataset.load_dataset_cache_file = _load
     dataset.save_dataset_cache_file = _save
+    converter.convert_ndjson_to_yolo = _convert_ndjson
 
 
 @contextmanager
@@ -51,6 +55,18 @@ def _check_image(im_file: str) -> tuple[str, tuple[int, int]]:
     """
     width, height = shown_size(Path(im_file))
     return "", (height, width)
+
+
+async def _convert_ndjson(*args: Any, **kwargs: Any) -> Path:
+    """As upstream.
+
+    Raises:
+        DatasetError: what it made would be run.
+    """
+    made: Path = await _CONVERT_NDJSON(*args, **kwargs)
+    if made.is_file():
+        check_runs_nothing(made)
+    return made
 
 
 def _load(path: Path) -> dict[str, Any]:

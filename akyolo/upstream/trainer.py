@@ -33,7 +33,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
 
     def get_dataset(self) -> dict[str, Any]:
         """As upstream, of a data YAML that runs nothing, wherever its name comes from."""
-        check_runs_nothing(self.args.data)
+        check_runs_nothing(self.args.data, self.args.task)
         return super().get_dataset()
 
     def get_model(self, cfg: Any = None, weights: nn.Module | None = None, verbose: bool = True) -> nn.Module:

@@ -85,6 +85,7 @@ ROWS = {
     "0 0.5 0.5 0 0.2": "has no area",
     "0 0.1 0.1 0.2 0.1 0.3 0.1": "has no area",
     "1 0.25 0.5 0.1 1": "the same as row 2",
+    "0 0.1 0.1 0.2 0.1 0.2 0.3": "a box and a polygon in one file",
 }
 
 
@@ -98,6 +99,31 @@ def test_a_bad_row_is_named_by_file_and_line(root, capsys, row):
 def test_polygons_are_labels_too(root, capsys):
     (root / "labels" / "train" / "b.txt").write_text("0 0.1 0.1 0.2 0.1 0.2 0.3\n")
     assert check(root, capsys) == ([], 0)
+
+
+def test_poses_are_looked_at_for_their_boxes(root, capsys):
+    write_yaml(root, "kpt_shape: [2, 3]\n")
+    (root / "labels" / "train" / "b.txt").write_text(
+        "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0 0 0\n1 0.5 0.5 0.2 0 0.4 0.4 2 0 0 0\n"
+    )
+    ((line,), code) = check(root, capsys)
+    assert line.startswith("labels/train/b.txt:2: ") and "has no area" in line and code == 2
+    write_yaml(root, "kpt_shape: 17\n")
+    with pytest.raises(DatasetError, match="kpt_shape is 17"):
+        read_data_yaml(root / "data.yaml")
+
+
+def test_what_windows_and_links_and_roboflow_make_of_a_set(root, capsys, tmp_path):
+    for label in (root / "labels").rglob("*.txt"):
+        label.write_bytes(b"\xef\xbb\xbf" + label.read_bytes().replace(b"\n", b"\r\n"))
+    (root / "images" / "train" / "._a.jpg").write_bytes(b"what macOS leaves")
+    (root / "images" / "train" / "more").symlink_to(root / "images" / "val")
+    (root / "labels" / "train" / "more").symlink_to(root / "labels" / "val")
+    (root / "images" / "val" / "d.jpg").rename(root / "images" / "val" / "d.JPG")
+    text = f"path: {root}\r\ntrain: ../images/train\r\nval: ../images/val\r\nnames: {{0: a, 1: b}}\r\ndownload:\r\n"
+    (root / "data.yaml").write_text(f"\ufeff{text}", encoding="utf-8")
+    assert check(root, capsys) == ([], 0)
+    assert len(read_data_yaml(root / "data.yaml").images["train"]) == 4
 
 
 @settings(max_examples=25, deadline=None)
@@ -176,6 +202,7 @@ PAYLOADS = {
     "download: |\n  open('/tmp/never', 'w')\n": ":5: 'download' is refused",
     "download: https://example.com/a.zip\n": ":5: 'download' is refused",
     "more: !!python/object/apply:os.system ['touch never']\n": ":5: no plain YAML: could not determine a constructor",
+    "<<: {download: 'https://example.com/a.zip'}\n": ":5: 'download' is refused",
     "more: [\n": ":6: no plain YAML",
     "names: [a]\n": ":5: no plain YAML: 'names' stands twice",
 }

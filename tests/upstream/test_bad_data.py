@@ -1,13 +1,17 @@
 """Data sets that are damaged, or set a trap: named or refused, never altered, never run."""
 
 import hashlib
+import json
 import struct
+import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_training import PLAIN, arguments, write_images, write_model
+from ultralytics.data import converter
 
 import akyolo
 from akyolo.errors import DatasetError
@@ -183,7 +187,7 @@ DOWNLOADS = ["open('{marker}', 'w')", "bash -c 'touch {marker}'", "https://examp
 
 
 @pytest.mark.parametrize("download", DOWNLOADS)
-@pytest.mark.parametrize("way", ["train", "val", "trainer", "folder", "bare name"])
+@pytest.mark.parametrize("way", ["train", "val", "cfg", "export", "trainer", "folder", "deep folder", "bare name"])
 def test_a_data_yaml_that_runs_something_is_refused(folder, model, tmp_path, monkeypatch, download, way):
     data = Path(write_images(folder, 12, 4))
     text = data.read_text().replace("images/val", "images/nothing")
@@ -194,6 +198,15 @@ def test_a_data_yaml_that_runs_something_is_refused(folder, model, tmp_path, mon
         match way:
             case "val":
                 model.val(data=str(data), project=str(folder))
+            case "cfg":
+                (folder / "settings.yaml").write_text(f"data: {data}\n")
+                model.val(cfg=str(folder / "settings.yaml"), project=str(folder))
+            case "export":
+                model.export(format="onnx", int8=True, data=str(data))
+            case "deep folder":
+                (folder / "a" / "b" / "c").mkdir(parents=True)
+                data.rename(folder / "a" / "b" / "c" / "data.yaml")
+                run(model, folder, str(folder / "a"))
             case "trainer":  # as a worker, or a resumed training, begins
                 from akyolo.upstream.trainer import DetectionTrainer
 
@@ -203,8 +216,53 @@ def test_a_data_yaml_that_runs_something_is_refused(folder, model, tmp_path, mon
     assert not (tmp_path / "ran").exists()
 
 
-def test_upstreams_own_may_name_a_download():
+def test_upstreams_own_may_name_a_download_and_so_may_a_copy(in_tmp):
+    from ultralytics.utils import ROOT
+
     from akyolo.upstream.embedded import check_runs_nothing
 
     check_runs_nothing("coco8.yaml")
     check_runs_nothing("VOC.yaml")
+    original = ROOT / "cfg" / "datasets" / "VOC.yaml"
+    (in_tmp / "VOC.yaml").write_bytes(original.read_bytes())
+    check_runs_nothing("VOC.yaml")
+    (in_tmp / "VOC.yaml").write_bytes(original.read_bytes() + b"# changed\n")
+    with pytest.raises(DatasetError, match="'download' is refused"):
+        check_runs_nothing("VOC.yaml")
+
+
+def test_a_yaml_among_classified_images_is_none_of_our_business(in_tmp):
+    from akyolo.upstream.embedded import resolve_data
+
+    (in_tmp / "notes.yaml").write_text("download: [\n")
+    assert resolve_data({"data": str(in_tmp)}, "classify") == {"data": str(in_tmp)}
+
+
+class Session:
+    """Of aiohttp: local images need none."""
+
+    def __init__(self, **_):
+        pass
+
+    async def __aenter__(self):
+        pass
+
+    async def __aexit__(self, *_):
+        pass
+
+
+def test_what_an_ndjson_file_would_run_is_refused(folder, model, tmp_path, monkeypatch):
+    """Upstream makes a data YAML of it; here without `val`, so that it would download."""
+    monkeypatch.setitem(sys.modules, "aiohttp", SimpleNamespace(ClientSession=Session))
+    monkeypatch.setattr(converter, "check_requirements", lambda *_: True)
+    monkeypatch.setattr(converter, "DATASETS_DIR", tmp_path / "datasets")
+    write_images(folder, 3, 1)
+    payload = f"open('{tmp_path / 'ran'}', 'w')"
+    about = {"task": "detect", "class_names": {"0": "a"}, "path": "data", "val": "nowhere", "download": payload}
+    boxes = {"boxes": [[0, 0.5, 0.5, 0.1, 0.1]]}
+    images = [{"file": f"{n:02}.png", "split": "train", "annotations": boxes} for n in range(3)]
+    file = folder / "set.ndjson"
+    file.write_text("\n".join(map(json.dumps, [about, *images])))
+    with pytest.raises(RuntimeError, match="'download' is refused"):
+        run(model, folder, str(file))
+    assert not (tmp_path / "ran").exists()
