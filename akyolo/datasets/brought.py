@@ -34,6 +34,8 @@ def import_coco(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
     Raises:
         DatasetError: the folder as a whole cannot be used. A single bad image or annotation is rejected instead.
     """
+    if not folder.is_dir():
+        raise DatasetError("no such folder", where=str(folder))
     files = [file for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in sorted(folder.glob(pattern))]
     files = [file for file in files if file.name.startswith("instances")] or files  # COCO's captions lie beside them
     images: dict[str, list[Path]] = {}

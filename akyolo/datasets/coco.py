@@ -6,7 +6,6 @@ missing is filled in.
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from akyolo.datasets.images import shown_size
 from akyolo.datasets.pictures import (
+    ABSURD,
     DEGENERATE,
     OUTSIDE,
     Box,
@@ -24,7 +24,7 @@ from akyolo.datasets.pictures import (
     clip,
     normalise,
 )
-from akyolo.datasets.readout import CROWD, Readout, check_unique
+from akyolo.datasets.readout import CROWD, Readout, add_once, check_unique
 from akyolo.errors import DatasetError
 
 LISTS = ("images", "annotations", "categories")
@@ -98,29 +98,28 @@ def read_coco(file: Path, find: Callable[[str], Path | None]) -> tuple[Readout, 
             rejected.append(Rejection(file.name, str(error), label, str(one.get("bbox", ""))))
             continue
         missing = {"id": position + 1, "iscrowd": 0, "area": box[2] * box[3]}
-        kept.append(one | {key: value for key, value in missing.items() if key not in one})
+        kept.append(one | {key: value for key, value in missing.items() if one.get(key) is None})
         try:
             corners = _label(box, one, images[one["image_id"]].size)
+            add_once(boxes[one["image_id"]], Box(names[one["category_id"]], corners))
         except UnusableError as error:
             rejected.append(Rejection(file.name, str(error), label, str(one["bbox"])))
-        else:
-            boxes[one["image_id"]].append(Box(names[one["category_id"]], corners))
     if len({one["id"] for one in kept if isinstance(one["id"], int)}) < len(kept):
         kept = [one | {"id": number} for number, one in enumerate(kept, start=1)]
     pictures = tuple(Picture(one.image, one.size, tuple(boxes[number])) for number, one in images.items())
     check_unique(pictures, str(file))
     entries = {one["id"]: one for one in data["images"] if one.get("id") in images}
     truth = data | {"annotations": kept, "images": [_entry(entries[key], one) for key, one in images.items()]}
-    remarks = (f"{odd} images of {file.name} have another size than it says",) if odd else ()
-    return Readout(pictures, truth, tuple(rejected), remarks), tuple(names.values())
+    remarks = [f"{file.name} says another size of {len(odd)} images (first: {name}); check those boxes" for name in odd]
+    return Readout(pictures, truth, tuple(rejected), tuple(remarks[:1])), tuple(names.values())
 
 
 def _images(
     data: dict[str, Any], find: Callable[[str], Path | None], file: Path, rejected: list[Rejection]
-) -> tuple[dict[Any, Picture], int]:
-    """The usable images by id, without boxes, and how many have another size than claimed."""
+) -> tuple[dict[Any, Picture], list[str]]:
+    """The usable images by id, without boxes, and the names of those that have another size than claimed."""
     images: dict[Any, Picture] = {}
-    odd = 0
+    odd: list[str] = []
     twice = [key for key, times in Counter(str(one.get("id")) for one in data["images"]).items() if times > 1]
     if twice:
         raise DatasetError(f"image id {twice[0]} stands twice", where=str(file))
@@ -136,9 +135,9 @@ def _images(
         except UnusableError as error:
             rejected.append(Rejection(str(name), str(error)))
             continue
-        usable = all(isinstance(side, int) and side > 0 for side in claimed)
-        odd += usable and claimed != size
-        images[one["id"]] = Picture(image, claimed if usable else size, ())
+        if claimed not in {(None, None), size}:
+            odd.append(name)
+        images[one["id"]] = Picture(image, size, ())
     return images, odd
 
 
@@ -146,8 +145,8 @@ def _sides(one: dict[str, Any]) -> Corners:
     box = one.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
         raise UnusableError("bbox is no list of four numbers")
-    if not all(map(math.isfinite, box)):
-        raise UnusableError("bbox holds a number that is not finite")
+    if not all(abs(side) < ABSURD for side in box):
+        raise UnusableError("bbox holds a number that is not finite, or far too large")
     return box[0], box[1], box[2], box[3]
 
 

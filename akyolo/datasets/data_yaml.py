@@ -69,6 +69,7 @@ def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
     if names is None and isinstance(count, int):
         names = [f"class_{number}" for number in range(count)]
     if isinstance(names, dict):
+        names = {int(key) if str(key).isdecimal() else key: value for key, value in names.items()}
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
             raise DatasetError("names are not numbered 0, 1, 2, ...", where=str(file))
         names = [names[number] for number in range(len(names))]

@@ -8,6 +8,8 @@ Corners = tuple[float, float, float, float]
 
 DEGENERATE = "degenerate box: no width or no height"
 OUTSIDE = "box lies outside the image"
+REPEATED = "the same box of the same class stands there already; a training takes it once"
+ABSURD = 1e9  # pixels; a side or a corner beyond is no number of an image's
 LEAVES = "the paper's label, which is never clipped, leaves [0, 1]"
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from akyolo.datasets.images import IMAGE_SUFFIXES
-from akyolo.datasets.pictures import DEGENERATE, LEAVES, OUTSIDE, Corners, Picture, Rejection
+from akyolo.datasets.pictures import (
+    DEGENERATE,
+    LEAVES,
+    OUTSIDE,
+    REPEATED,
+    Box,
+    Corners,
+    Picture,
+    Rejection,
+    UnusableError,
+)
 from akyolo.errors import DatasetError, did_you_mean
 
 CROWD = "crowd region, which is no single object"
@@ -15,7 +25,7 @@ DIFFICULT = "difficult object, ignored in the evaluation"
 UNSCORED = "score 0, ignored in the evaluation"
 REGION = "ignored region"
 OTHERS = "category 11, others"
-DROPS = (CROWD, DIFFICULT, UNSCORED, REGION, OTHERS, DEGENERATE, LEAVES)
+DROPS = (CROWD, DIFFICULT, UNSCORED, REGION, OTHERS, DEGENERATE, LEAVES, REPEATED)
 """Why an object of a published data set has no label: as it should be. Any other reason is a surprise."""
 
 
@@ -64,6 +74,17 @@ class Readout:
     def surprises(self) -> list[Rejection]:
         """What no published data set should make us leave out."""
         return [one for one in self.rejected if one.reason not in DROPS and not one.reason.startswith(OUTSIDE)]
+
+
+def add_once(boxes: list[Box], box: Box) -> None:
+    """Add a label, unless the same is there: Ultralytics would drop it too.
+
+    Raises:
+        UnusableError: it is.
+    """
+    if box in boxes:
+        raise UnusableError(REPEATED)
+    boxes.append(box)
 
 
 def check_unique(pictures: Iterable[Picture], where: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from akyolo.datasets.images import shown_size
 from akyolo.datasets.pictures import (
+    ABSURD,
     DEGENERATE,
     OUTSIDE,
     Box,
@@ -25,6 +26,7 @@ from akyolo.datasets.readout import (
     REGION,
     UNSCORED,
     Readout,
+    add_once,
     annotation_entry,
     by_stem,
     categories,
@@ -70,7 +72,7 @@ def read_visdrone(images: Path, annotations: Path, names: tuple[str, ...]) -> Re
                 elif fields[5] != OTHER:
                     entries.append(_entry(fields, len(entries) + 1, number))
                 label = _label(fields, size)
-                boxes.append(Box(names[fields[5] - 1], label))
+                add_once(boxes, Box(names[fields[5] - 1], label))
             except UnusableError as error:
                 rejected.append(Rejection(texts[stem].name, str(error), f"line {line_number}", line))
         pictures.append(Picture(image, size, tuple(boxes)))
@@ -91,6 +93,8 @@ def _fields(line: str, classes: int) -> list[int]:
         raise UnusableError("holds something that is no whole number") from None
     if len(fields) != 8:
         raise UnusableError(f"{len(fields)} numbers, 8 are expected")
+    if max(map(abs, fields)) > ABSURD:
+        raise UnusableError("holds a number that is far too large")
     if not 0 <= fields[5] <= OTHER or classes < fields[5] < OTHER:
         raise UnusableError(f"category {fields[5]} is none of 0 to {classes} and 11")
     return fields

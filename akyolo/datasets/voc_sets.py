@@ -12,6 +12,7 @@ from akyolo.datasets.pictures import Box, Corners, Picture, Rejection, UnusableE
 from akyolo.datasets.readout import (
     DIFFICULT,
     Readout,
+    add_once,
     annotation_entry,
     by_stem,
     categories,
@@ -82,8 +83,7 @@ def _read(
             objects.append((one.name, corners, one.difficult))
             if one.difficult:
                 raise UnusableError(DIFFICULT)
+            add_once(boxes, Box(one.name, label))
         except UnusableError as error:
             rejected.append(Rejection(f"{stem}.xml", str(error), one.label, one.raw_box))
-        else:
-            boxes.append(Box(one.name, label))
     return Picture(image, size, tuple(boxes)), objects

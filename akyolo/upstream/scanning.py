@@ -25,6 +25,7 @@ from akyolo.upstream.embedded import check_runs_nothing
 
 MOST_BAD = 0.001
 """The share of images that may be unusable, by themselves or by their labels, before `allow_bad` must be said."""
+END_OF_COLOUR = "\x1b[0m"  # upstream puts the split before each message, in blue
 _strict: ContextVar[bool] = ContextVar("_strict", default=False)
 _CONVERT_NDJSON = converter.convert_ndjson_to_yolo
 
@@ -86,15 +87,17 @@ def _save(_prefix: str, path: Path, x: dict[str, Any], version: str) -> None:
 
 def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
     found = scan.get("results", (0, 0))  # grounding data have no counts
-    *_, bad, total = found if "labels" in scan else found[:3]
+    has_labels = "labels" in scan
+    bad, total = found[-2:] if has_labels else (found[1], sum(found[:2]))  # of folders: how many are good, and bad
     if not _strict.get() or bad <= MOST_BAD * total:
         return
-    named = [message for message in scan["msgs"] if "ignoring corrupt" in message]
+    named = [message.rpartition(END_OF_COLOUR)[2] for message in scan["msgs"] if "ignoring corrupt" in message]
     more = f"; and {len(named) - 3} more" if len(named) > 3 else ""
     raise DatasetError(
         f"{bad} of {total} images cannot be used: {'; '.join(named[:3])}{more}",
         where=str(path.with_suffix("")),
-        remedy="`akyolo data check data.yaml` lists every fault; allow_bad=True trains on the rest",
+        remedy=("`akyolo data check data.yaml` lists every fault; " if has_labels else "")
+        + "allow_bad=True trains on the rest",
     )
 
 

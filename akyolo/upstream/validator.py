@@ -87,11 +87,17 @@ class StoringValidator(DetectionValidator):
         super().init_metrics(model)
         self.found = {}
         split, (ours, theirs) = self.args.split, (names_of(names) for names in (self.names, self.data["names"]))
-        if ours != theirs and sorted(ours) == sorted(theirs):
+        renamed = [(one, other) for one, other in zip(ours, theirs, strict=False) if one != other]
+        if any(one in theirs for one, _ in renamed):
             raise DatasetError(
                 f"has the classes of the model in another order: {', '.join(theirs)}",
                 where=str(self.args.data),
                 remedy=f"the model was trained on {', '.join(ours)}",
+            )
+        if renamed:
+            one, other = renamed[0]
+            LOGGER.warning(
+                f"akyolo: {len(renamed)} classes have another name than the model's: {one!r} is {other!r} here"
             )
         there = images_used(self.args.data, self.args.fraction, split)[split]
         if missing := there - len(self.dataloader.dataset.im_files):

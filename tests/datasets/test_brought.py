@@ -105,9 +105,33 @@ BAD = [
     ({"bbox": [1, 2, 3]}, "bbox is no list of four numbers"),
     ({"bbox": [1, 2, 3, "4"]}, "bbox is no list of four numbers"),
     ({"bbox": [1, 2, 3, float("nan")]}, "not finite"),
+    ({"bbox": [1, 2, 3, 10**400]}, "not finite, or far too large"),
+    ({"bbox": [1, -(10**12), 3, 4]}, "not finite, or far too large"),
     ({"bbox": [70, 2, 3, 4]}, "box lies outside the image of 64x48 pixels"),
     ({"bbox": [7, 2, -3, 4]}, "degenerate box"),
 ]
+
+
+def test_the_image_says_how_large_it_is_and_the_same_box_counts_once(tmp_path):
+    data = look_alikes.instances("train")
+    data["images"][0] |= {"width": 48, "height": 64}  # before its EXIF rotation
+    data["annotations"].append(data["annotations"][3] | {"id": 1000, "area": None})
+    found = import_coco(one_file(tmp_path / "in", data))
+    entries = {one["file_name"]: one for truth in found.content.truths.values() for one in truth["images"]}
+    assert {(one["width"], one["height"]) for one in entries.values()} == {(64, 48)}
+    assert "labels.json says another size of 1 images (first: 000000000009.jpg); check those boxes" in found.remarks
+    assert [one.object for one in found.content.rejected if "stands there already" in one.reason] == ["annotation 1000"]
+    truths = found.content.truths.values()
+    assert {one["area"] for truth in truths for one in truth["annotations"] if one["id"] == 1000} == {8 * 8.5}
+
+
+def test_a_folder_of_links(tmp_path):
+    source = one_file(tmp_path / "in", look_alikes.instances("train"))
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    for one in source.iterdir():
+        (folder / one.name).symlink_to(one)
+    assert sum(map(len, import_coco(folder).content.splits.values())) == 3
 
 
 @pytest.mark.parametrize(("change", "reason"), BAD)

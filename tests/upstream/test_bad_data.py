@@ -84,7 +84,9 @@ DAMAGE = ["truncated", "no image", "huge", "7 0.5 0.5 0.2 0.2", "0 -0.5 0.5 0.2 
 def test_damage_stops_a_training_by_name_and_the_data_stay_as_they_are(folder, model, kind):
     data = write_images(folder, 12, 4)
     message, before = spoil(folder, kind), fingerprint(folder / "data")
-    with pytest.raises(DatasetError, match=rf"1 of 12 images cannot be used: .*({message})(.|\n)*allow_bad=True"):
+    with pytest.raises(
+        DatasetError, match=rf"1 of 12 images cannot be used: {folder}.*({message})(.|\n)*allow_bad=True"
+    ):
         run(model, folder, data)
     with pytest.raises(DatasetError, match="1 of 12"):  # and again
         run(model, folder, data)
@@ -150,6 +152,9 @@ def test_a_foreign_cache_among_classified_images(folder, tmp_path):
     for _ in range(2):  # scanned, then kept
         run(model, folder, str(folder / "set"))
     assert not (tmp_path / "ran").exists() and fingerprint(folder / "set") == before
+    (folder / "set" / "val" / "a" / "0.png").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match=r"1 of 2 images cannot be used: .*\n  allow_bad=True trains on the rest"):
+        run(model, folder, str(folder / "set"))
 
 
 def test_a_second_start_opens_no_image_of_a_read_only_folder(folder, model, monkeypatch):

@@ -183,18 +183,24 @@ def test_an_nms_that_runs_out_of_time_is_an_error(trained, monkeypatch, protocol
 def test_a_label_that_upstream_leaves_out_with_its_image_is_an_error(trained, tmp_path):
     data = write_shapes(tmp_path, 2, 3)
     (tmp_path / "data" / "labels" / "val" / "01.txt").write_text("1 0.5 0.5 1.5 0.5\n")
+    more = {"data": data, "project": str(tmp_path), "protocol": "coco", **EVALUATION}
+    with pytest.raises(DatasetError, match="1 of 3 images cannot be used: "):
+        akyolo.YOLO(str(trained / "best.pt")).val(**more)
     with pytest.raises(DatasetError, match=r"data\.yaml: 1 of 3 images, or their labels, cannot be used"):
-        akyolo.YOLO(str(trained / "best.pt")).val(data=data, project=str(tmp_path), protocol="coco", **EVALUATION)
+        akyolo.YOLO(str(trained / "best.pt")).val(allow_bad=True, **more)  # the number would be wrong
 
 
-def test_the_models_classes_in_another_order_are_an_error(trained, tmp_path):
+def test_the_models_classes_in_another_order_are_an_error(trained, tmp_path, caplog):
     write_shapes(tmp_path, 2, 3)
     more = {"project": str(tmp_path), "protocol": "coco", **EVALUATION}
     with pytest.raises(DatasetError, match="the classes of the model in another order: bright, dark"):
         akyolo.YOLO(str(trained / "best.pt")).val(data=write_yaml(tmp_path, names=["bright", "dark"]), **more)
+    with pytest.raises(DatasetError, match="in another order: bright, grey"):
+        akyolo.YOLO(str(trained / "best.pt")).val(data=write_yaml(tmp_path, names=["bright", "grey"]), **more)
     model = akyolo.YOLO(str(trained / "best.pt"))
     assert model.val(data=write_yaml(tmp_path, names=["Dark", "Bright"]), **more).per_class.keys() <= {"Dark", "Bright"}
     assert read_detections(model.detections).names == ("Dark", "Bright")
+    assert "akyolo: 2 classes have another name than the model's: 'dark' is 'Dark' here" in caplog.text
 
 
 def test_all_classes_as_one(trained):
