@@ -32,6 +32,8 @@ def run(mode: str, words: list[str]) -> None:
         result = getattr(model, mode)(**arguments)
     except ModuleNotFoundError as error:  # upstream would have installed it
         raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
+    except PermissionError as error:
+        raise ConfigError("the file system refuses it to you", where=str(error.filename)) from error
     except Exception as error:
         if not refused_by_upstream(error):
             raise

@@ -6,8 +6,9 @@ comes before: of an NDJSON file it makes a data YAML, with whatever keys that fi
 """
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,14 @@ def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
     )
 
 
-def scan_lock(images: Any) -> FileLock:
-    """The lock of this machine's user for the scan of these images."""
-    folder = user_cache_path("akyolo", ensure_exists=True)
+def scan_lock(images: Any) -> FileLock | nullcontext[None]:
+    """The lock of this machine's user for the scan of these images; none where nothing could be kept and shared."""
+    folder = user_cache_path("akyolo")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return nullcontext()
     return FileLock(folder / f"scan-{hashlib.sha256(str(images).encode()).hexdigest()[:12]}.lock")
 
 

@@ -150,3 +150,11 @@ def test_the_whole_output_in_a_fresh_process_with_an_empty_home(tmp_path):
     )
     assert run.returncode == 2 and run.stdout == "" and "epochs=abc" in run.stderr
     assert len(run.stderr.splitlines()) <= 3 and "Traceback" not in run.stderr
+
+
+def test_what_the_file_system_refuses_is_one_line(fails, in_tmp, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "runs/detect")
+
+    monkeypatch.setattr("akyolo.YOLO.train", refuse)
+    assert "akyolo: runs/detect: the file system refuses it to you" in fails("train", MODEL, "epochs=1")

@@ -271,3 +271,20 @@ def test_what_an_ndjson_file_would_run_is_refused(folder, model, tmp_path, monke
     with pytest.raises(RuntimeError, match="'download' is refused"):
         run(model, folder, str(file))
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("left", ["torn", "something else"])
+def test_what_was_kept_and_cannot_be_read_is_scanned_again(folder, model, left):
+    data = write_images(folder, 12, 4)
+    run(model, folder, data)
+    kept = label_cache.file_of(folder / "data" / "labels" / "train.cache")
+    content = kept.read_bytes()
+    kept.write_bytes(content[: len(content) // 2] if left == "torn" else b"[]")
+    run(model, folder, data)
+    assert len(model.trainer.train_loader.dataset) == 12 and kept.read_bytes() == content
+
+
+def test_where_nothing_can_be_kept_a_training_goes_on(folder, model, tmp_path):
+    (tmp_path / "cache").write_text("in the way of the folder")
+    run(model, folder, write_images(folder, 12, 4))
+    assert len(model.trainer.train_loader.dataset) == 12
