@@ -89,16 +89,17 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
     """The manifest, if the set is complete and the one that is asked for."""
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        made, files = dict(manifest["key"]), manifest["files"]
+    except (FileNotFoundError, KeyError, TypeError, ValueError):  # none, or none of ours
         return None
-    if manifest["key"] != key:
-        different = ", ".join(name for name in key if manifest["key"].get(name) != key[name])
+    if made != key:
+        different = ", ".join(name for name in key if made.get(name) != key[name])
         raise ConfigError(
             f"holds a data set prepared with another {different}",
             where=str(root),
             remedy=f"Name a new folder, or delete {root / MANIFEST} to prepare it anew.",
         )
-    if manifest["files"] != _inventory(root, spec):
+    if files != _inventory(root, spec):
         return None
     text = data_yaml(root, spec.splits, spec.names, spec.splits)
     if not (root / DATA_YAML).is_file() or (root / DATA_YAML).read_text(encoding="utf-8") != text:
@@ -197,11 +198,11 @@ def _write(file: Path, text: str) -> None:
 
 def _read_pins(file: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        return {name: dict(sums) for name, sums in json.loads(file.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise DatasetError(f"no JSON: {error}", where=str(file)) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DatasetError(f"no JSON of sums: {error}", where=str(file)) from error
 
 
 def _pinned(archive: Archive, pins: dict[str, Any]) -> Archive:

@@ -236,6 +236,20 @@ def test_what_is_damaged_later_is_made_again(made, tmp_path):
     assert not run(made, tmp_path / "out").fresh
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"key": 3, "files": {}}', "{", "\xff"])
+def test_a_manifest_that_is_none_of_ours_says_nothing(made, tmp_path, content):
+    run(made, tmp_path / "out")
+    (tmp_path / "out" / MANIFEST).write_text(content, encoding="latin-1")
+    assert run(made, tmp_path / "out").fresh and not run(made, tmp_path / "out").fresh
+    (tmp_path / "out" / "pins.json").write_text(content, encoding="latin-1")
+    (tmp_path / "out" / MANIFEST).unlink()
+    if content == "{}":
+        assert run(made, tmp_path / "out").fresh
+        return
+    with pytest.raises(DatasetError, match=r"pins\.json: no JSON of sums"):
+        run(made, tmp_path / "out")
+
+
 def test_a_folder_that_was_moved_stays_prepared(made, tmp_path):
     run(made, tmp_path / "out")
     shutil.move(tmp_path / "out", tmp_path / "moved")
