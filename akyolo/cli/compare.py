@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.cli.swap import SUFFIXES, read_yaml
+from akyolo.cli.trainings import check_own, check_trainings, failure, run_all
 from akyolo.errors import ConfigError
 from akyolo.rows import SwapRule, literal
 
@@ -30,8 +31,6 @@ runs/compare/NAME gets table.md, table.json and plot.png, after each run anew, a
 record.json. The same command goes on where it was stopped, skips what is done, and tries again what failed; with more
 seeds, or with operators added at the end, it runs those too.
 """
-# what makes the runs of a table comparable, and where they lie
-SET_BY_COMPARE = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
 HOME = Path("runs", "compare")
 _NAME = re.compile(r"\w[\w.=-]{,99}")
 
@@ -68,13 +67,14 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
     rules = operators(options.ops, options.where.strip())
     spec = spec_of(name, base, rules, options.seeds, settings)
-    _check(base, rules, settings)
+    check_own("compare", settings)
+    check_trainings([(base, rule) for rule in rules.values()], settings)
     with stdout_to_stderr() if options.json else nullcontext():
-        table, failed = _run(HOME / name, spec)
+        table, failed = run_all(HOME / name, spec)
     if options.json:
         print(json.dumps(table, indent=2))
     if failed:
-        print(f"akyolo: {len(failed)} failed: {', '.join(failed)}; the same command tries again", file=sys.stderr)
+        print(failure(failed), file=sys.stderr)
         sys.exit(1)
 
 
@@ -139,68 +139,3 @@ def spec_of(
         ],
     }
     return {"seeds": list(range(seeds)), "tables": [table]}
-
-
-def _check(base: str, rules: Mapping[str, SwapRule | None], settings: dict[str, Any]) -> None:
-    """What would stop a training late, found before the first."""
-    from akyolo.cli.modes import check_kind_of_data
-    from akyolo.rows import swap
-    from akyolo.upstream.arguments import check_arguments, fetch_data
-    from akyolo.upstream.logs import silence
-    from akyolo.upstream.model import build_detector
-    from akyolo.upstream.model_yaml import read_model_yaml, task_of
-    from akyolo.upstream.optimizer import offset_parameters
-    from akyolo.upstream.optional import never_install
-    from akyolo.upstream.settings import check_used_by
-
-    if own := SET_BY_COMPARE & settings.keys():
-        raise ConfigError(f"{', '.join(sorted(own))}: compare sets it itself", remedy="leave it out")
-    never_install()
-    check_arguments("train", settings)
-    if isinstance(settings.get("data"), list):
-        raise ConfigError("data= names several data sets", remedy="compare on one at a time")
-    check_kind_of_data("detect", settings.get("data"))
-    if data := settings.get("data"):
-        fetch_data(data)
-    moves = False
-    with silence():
-        model_yaml = read_model_yaml(base)
-        if (task := task_of(model_yaml)) != "detect":
-            raise ConfigError(f"{base} is a model for {task}", remedy="only detection models can be compared")
-        for rule in rules.values():
-            network = build_detector(swap(model_yaml, rule)[0] if rule else model_yaml)
-            check_used_by(network, settings)
-            moves = moves or bool(offset_parameters(network))
-    if "offset_lr" in settings and not moves:
-        raise ConfigError("'offset_lr' has no effect: none of these operators moves its taps", remedy="leave it out")
-
-
-def _run(folder: Path, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """All runs in order; the table as table.json has it, and the runs that failed."""
-    from akyolo.paper.report import TABLE, measure_speed, report
-    from akyolo.paper.runs import RECORD, run_folder
-    from akyolo.paper.series import records, run_here, runs_in_order, series
-
-    failed = []
-    with series(folder, wanted) as spec:
-        table = report(folder, spec, records(folder, spec))
-        runs = list(runs_in_order(spec))
-        for number, (row, seed) in enumerate(runs, start=1):
-            home = run_folder(folder, row.row, seed)
-            done = (home / RECORD).exists()
-            print(f"\nakyolo: run {number} of {len(runs)}, {home}{' is done' if done else ''}", flush=True)
-            if done:
-                continue
-            if code := run_here(folder, row, seed):
-                failed.append(f"{home} ({f'exit code {code}' if code > 0 else f'signal {-code}'})")
-            table = report(folder, spec, records(folder, spec))
-        measure_speed(folder, spec, records(folder, spec))
-        table = report(folder, spec, records(folder, spec))
-        print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\n{'  '.join(_files(folder))}", flush=True)
-    return table, failed
-
-
-def _files(folder: Path) -> Iterator[str]:
-    from akyolo.paper.report import DATA, PLOT, TABLE
-
-    return (str(folder / name) for name in (TABLE, DATA, PLOT))

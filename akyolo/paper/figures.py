@@ -1,31 +1,40 @@
 """The plot of a table."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from akyolo.paper.tables import Entry
 
-COLOUR, DOTS = "#33658a", "#999999"
+COLOUR, DOTS, PAPER = "#33658a", "#999999", "#c0392b"
 INCHES_PER_ROW = 0.45
 
 
-def plot(entries: Sequence[Entry], metric: str, title: str) -> bytes:
+def plot(entries: Sequence[Entry], metric: str, title: str, printed: Mapping[str, float]) -> bytes:
     """A PNG: on the left the metric (mean, standard deviation, each seed a dot), on the right what a row costs.
 
     The right panel shows the time of an image, or the parameters until that is measured.
+
+    Args:
+        entries: the rows.
+        metric: a fraction.
+        title: above both.
+        printed: what a paper prints for the metric, as a fraction, by row.
     """
     figure = Figure(figsize=(9, 1.8 + INCHES_PER_ROW * len(entries)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     figure.suptitle(title, fontsize="medium", wrap=True)
     for place, entry in enumerate(entries):
-        if entry.seeds:
+        if entry.row in printed:
+            left.plot(printed[entry.row], place, "x", color=PAPER)
+        if metric in entry.metrics:
             _spread(left, place, entry, metric)
-        else:
+        elif not entry.seeds:
             left.annotate("not run", (0.02, place), xycoords=("axes fraction", "data"), va="center", color=DOTS)
-    left.set_xlabel(f"{metric} (dots: seeds; bar: standard deviation)")
+    paper = "; x: the paper" if printed else ""
+    left.set_xlabel(f"{metric} (dots: seeds; bar: standard deviation{paper})")
     left.set_yticks(range(len(entries)), [entry.row for entry in entries])
     left.set_ylim(len(entries) - 0.5, -0.5)
     left.grid(axis="x", alpha=0.3)

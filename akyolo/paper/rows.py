@@ -1,14 +1,18 @@
 """Tables as data: what a spec says of the rows of a paper's tables (`cfg/paper/`), or of a comparison's.
 
+paper: AKConv             # whose figures `printed` are
 seeds: [0, 1, 2]          # of the runs; a paper has none
-data: {voc0712: 20}       # number of classes, by data set; may be left out
+data:                     # by name: what a table's data set has to have; may be left out
+  voc0712: {classes: 20, images: {train: 16551, val: 4952}, prepare: voc}     # akyolo data prepare voc
 tables:
   - table: 3              # or the name of a comparison
-    data: voc0712         # null: the embedded set
+    data: voc0712         # or a data YAML; null: the embedded set
     recipe: yolov5        # null: that of the model or of the embedded set
     settings: {epochs: 300}
     protocol: yolov5      # how detections are scored
     evaluation: {conf: 0.001, iou: 0.60, max_det: 300}
+    assumed: [evaluation] # what the paper does not say
+    stated: {settings: {epochs: 300}}   # by a run that has other settings: what it should have had
     rows:
       - row: N=5
         base: yolov5n.yaml
@@ -19,18 +23,18 @@ tables:
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from akyolo.errors import ConfigError, first_line
 from akyolo.packaged import packaged
+from akyolo.paper.spec_file import read_spec_file
 from akyolo.rows import SwapRule
 
 OF_TABLE = ("table", "data", "recipe", "settings", "protocol", "evaluation")
-ASKED = ("base", "swap", "data", "recipe", "settings", "protocol", "evaluation")
+ASKED = ("base", "swap", "data", "recipe", "settings", "protocol", "evaluation", "stated")
+PAPER = packaged("cfg") / "paper" / "akconv.yaml"
+COUNTS = ("params_m", "gflops")  # what is printed of a model, beside its metrics
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class TableRow:
         evaluation: arguments of its evaluation.
         printed: `params_m` in millions, `gflops` at 640 px, metrics in percent.
         note: what a reader of the row should know.
+        stated: of data, recipe, settings, protocol and evaluation what its table states where the run differs.
+        assumed: what of it the paper does not say.
+        images: how many its data set has, by split, as far as the spec says.
+        prepare: what `akyolo data prepare` calls that data set, None where `data` is no name of the spec.
     """
 
     table: int | str
@@ -64,6 +72,10 @@ class TableRow:
     evaluation: Mapping[str, Any]
     printed: Mapping[str, float]
     note: str
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    images: Mapping[str, int] = field(default_factory=dict)
+    prepare: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """How it is built, trained and evaluated, as a record keeps it."""
@@ -73,10 +85,11 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Spec:
-    """The rows of one or more tables, and the seeds that each of them is run with."""
+    """The rows of one or more tables, the seeds that each of them is run with, and whose figures are printed."""
 
     seeds: tuple[int, ...]
     rows: tuple[TableRow, ...]
+    paper: str = ""
 
 
 def read_spec(file: Path) -> Spec:
@@ -85,20 +98,18 @@ def read_spec(file: Path) -> Spec:
     Raises:
         ConfigError: it is missing, or is no spec.
     """
-    try:
-        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
-        classes = spec.get("data", {})
-        rows = tuple(_row(row, table, classes) for table in spec["tables"] for row in table["rows"])
-        return Spec(tuple(spec.get("seeds", ())), rows)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read as a spec: {first_line(error)}", where=str(file)) from None
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ConfigError(f"is no spec ({type(error).__name__}: {error})", where=str(file)) from None
+    return spec_of_file(read_spec_file(file))
+
+
+def spec_of_file(content: Mapping[str, Any]) -> Spec:
+    """The same, of what `read_spec_file` found."""
+    rows = tuple(_row(row, table, content.get("data", {})) for table in content["tables"] for row in table["rows"])
+    return Spec(tuple(content.get("seeds", ())), rows, content.get("paper", ""))
 
 
 def paper_rows() -> list[TableRow]:
     """All rows of AKConv's paper, in its order."""
-    return list(read_spec(packaged("cfg") / "paper" / "akconv.yaml").rows)
+    return list(read_spec(PAPER).rows)
 
 
 def written(rule: SwapRule) -> dict[str, Any]:
@@ -106,15 +117,20 @@ def written(rule: SwapRule) -> dict[str, Any]:
     return {"op": rule.op, "args": list(rule.args), "where": rule.where, "keywords": dict(rule.keywords)}
 
 
-def _row(row: dict[str, Any], table: dict[str, Any], classes: Mapping[str, int]) -> TableRow:
-    swap = row.get("swap")
-    rule = swap and SwapRule(swap["op"], tuple(swap["args"]), swap["where"], swap.get("keywords", {}))
+def _row(row: Mapping[str, Any], table: Mapping[str, Any], data: Mapping[str, Any]) -> TableRow:
+    swap, stated = row.get("swap"), table.get("stated", {})
+    rule = SwapRule(swap["op"], tuple(swap["args"]), swap["where"], swap.get("keywords", {})) if swap else None
+    known = data.get(stated.get("data", table["data"]), {})
     return TableRow(
         row=row["row"],
         base=row["base"],
         swap=rule,
-        classes=classes.get(table["data"]),
+        classes=known.get("classes"),
         printed=row.get("printed", {}),
         note=row.get("note", ""),
+        stated=stated,
+        assumed=tuple(table.get("assumed", ())),
+        images=known.get("images", {}),
+        prepare=known.get("prepare"),
         **{key: table[key] for key in OF_TABLE},
     )

@@ -2,14 +2,15 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from akyolo.paper.records import Record
 
 NOT_RUN, NOT_MEASURED = "not run", "-"
-HEADS = ("params (M)", "GFLOPs", "ms / image", "ratio", "s / epoch", "peak MiB")
+COSTS = ("ms / image", "ratio", "s / epoch", "peak MiB")
+HEADS = ("params (M)", "GFLOPs", *COSTS)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Entry:
     Args:
         row: its name.
         seeds: of the runs that are over.
-        metrics: by name, fractions.
+        metrics: by name, fractions; without those that a run had nothing to measure by.
         params: as deployed.
         gflops: as deployed, for one image of the training's size.
         ms: of one image, median; None before it is measured.
@@ -77,7 +78,9 @@ def _entry(
     return Entry(
         row=row,
         seeds=tuple(record.seed for record in records),
-        metrics={name: spread([values[name] or 0.0 for values in found]) for name in metrics},
+        metrics={
+            name: spread(values) for name in metrics if (values := _numbers(values.get(name) for values in found))
+        },
         params=records[0].params,
         gflops=records[0].gflops,
         ms=ms,
@@ -87,33 +90,58 @@ def _entry(
     )
 
 
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    """All of them, or none where one is missing."""
+    found = list(values)
+    numbers = [value for value in found if value is not None]
+    return numbers if len(numbers) == len(found) else []
+
+
 def markdown(entries: Sequence[Entry], metrics: Sequence[str], seeds: int) -> str:
     """The table, aligned; a mean of fewer than `seeds` runs says so."""
-    lines = [["row", *metrics, *HEADS], *([entry.row, *_cells(entry, metrics, seeds)] for entry in entries)]
+    return aligned([["row", *metrics, *HEADS], *([entry.row, *_cells(entry, metrics, seeds)] for entry in entries)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the first of them the heads, as Markdown."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    lines.insert(1, ["-" * width for width in widths])
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in ruled)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in padded)
 
 
 def _cells(entry: Entry, metrics: Sequence[str], seeds: int) -> list[str]:
     if not entry.seeds:
         return [NOT_RUN] * (len(metrics) + len(HEADS))
+    means = [mean_cell(entry, name, seeds) for name in metrics]
+    params = entry.params and entry.params / 1e6
+    return [*means, number_cell(params, 3), number_cell(entry.gflops, 2), *cost_cells(entry)]
+
+
+def mean_cell(entry: Entry, metric: str, seeds: int, scale: float = 1, decimals: int = 3) -> str:
+    """Mean and spread of a metric; of fewer than `seeds` runs it says so."""
+    if not entry.seeds:
+        return NOT_RUN
+    if metric not in entry.metrics:
+        return NOT_MEASURED
+    found = entry.metrics[metric]
+    deviation = "" if found.std is None else f" ± {scale * found.std:.{decimals}f}"
     fewer = f" (n={len(entry.seeds)})" if len(entry.seeds) < seeds else ""
-    numbers = (
-        (entry.params and entry.params / 1e6, 3),
-        (entry.gflops, 2),
-        (entry.ms, 1),
-        (entry.ms_ratio, 2),
-        (entry.seconds_per_epoch, 1),
-        (entry.peak_bytes and entry.peak_bytes / 2**20, 0),
-    )
-    means = [_mean(entry.metrics[name]) + fewer for name in metrics]
-    return means + [NOT_MEASURED if number is None else f"{number:.{decimals}f}" for number, decimals in numbers]
+    return f"{scale * found.mean:.{decimals}f}{deviation}{fewer}"
 
 
-def _mean(metric: Spread) -> str:
-    return f"{metric.mean:.3f}" + ("" if metric.std is None else f" ± {metric.std:.3f}")
+def cost_cells(entry: Entry) -> list[str]:
+    """Under `COSTS`."""
+    if not entry.seeds:
+        return [NOT_RUN] * len(COSTS)
+    mib = entry.peak_bytes and entry.peak_bytes / 2**20
+    numbers = ((entry.ms, 1), (entry.ms_ratio, 2), (entry.seconds_per_epoch, 1), (mib, 0))
+    return [number_cell(number, decimals) for number, decimals in numbers]
+
+
+def number_cell(number: float | None, decimals: int) -> str:
+    """A number as the table has it."""
+    return NOT_MEASURED if number is None else f"{number:.{decimals}f}"
 
 
 def as_json(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -40,10 +40,10 @@ def with_weights(folder, name, file="best.pt"):
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"rows": {"Conv": {}}}', '{"rows": {"Conv": 5}}'])
 def test_a_broken_speed_file_is_measured_again(tmp_path, spec, measured, text):
     (tmp_path / "speed.json").write_text(text)
-    assert report(tmp_path, spec, [record()])["speed"] is None
+    assert report(tmp_path, spec, [record()], {})["speed"] is None
     with_weights(tmp_path, "Conv-seed0")
     measure_speed(tmp_path, spec, [record()])
-    assert report(tmp_path, spec, [record()])["rows"][0]["ms"] == 5
+    assert report(tmp_path, spec, [record()], {})["rows"][0]["ms"] == 5
 
 
 def test_speed_is_measured_of_the_rows_whose_weights_are_there_and_once(tmp_path, spec, measured):
@@ -68,7 +68,7 @@ def test_what_was_trained_on_a_gpu_is_timed_where_we_are(tmp_path, spec, measure
 
 def test_settings_that_differ_are_named(tmp_path, spec):
     other = record(row="AKConv:5", settings={**record().settings, "epochs": 4, "seed": 1, "offset_lr": 0.1})
-    report(tmp_path, spec, [record(), other])
+    report(tmp_path, spec, [record(), other], {})
     assert "- Settings DIFFER between runs: epochs.\n" in (tmp_path / "table.md").read_text()
-    report(tmp_path, spec, [record(), record(seed=1)])
+    report(tmp_path, spec, [record(), record(seed=1)], {})
     assert "DIFFER" not in (tmp_path / "table.md").read_text()

@@ -75,12 +75,12 @@ def test_gflops_are_compared_at_one_decimal(gflops, match):
 
 
 def test_the_command_prints_rows_as_text_and_as_json_alone(monkeypatch, capfd):
-    monkeypatch.setattr(static, "_counted", lambda row: Cost(1_867_405, 4.4681))
+    monkeypatch.setattr(static, "counted", lambda row: Cost(1_867_405, 4.4681))
     main(["reproduce", "--static", "--table", "1", "--json"])
     found = json.loads(capfd.readouterr().out)
     assert len(found) == 9 and found[0] == {
         "table": 1,
-        "row": "baseline",
+        "row": "yolov5n baseline",
         "params": 1_867_405,
         "gflops": 4.4681,
         "paper_params_m": 1.87,
@@ -92,12 +92,15 @@ def test_the_command_prints_rows_as_text_and_as_json_alone(monkeypatch, capfd):
     main(["reproduce", "--static"])
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 2 + 48 + 2
-    assert lines[2].split() == ["1", "baseline", "1.87", "1.867405", "yes", "4.5", "4.4681", "yes"]
+    assert lines[2].split() == ["1", "yolov5n", "baseline", "1.87", "1.867405", "yes", "4.5", "4.4681", "yes"]
     assert lines[3].split()[:6] == ["1", "N=3", "1.51", "1.867405", "NO", "3.8"]
 
 
 def test_what_cannot_be_reproduced_is_refused(capsys):
-    for words, message in ((["--static", "--table", "8"], "there is no table 8"), ([], "reproduce --static")):
+    for words, message in (
+        (["--static", "--table", "8"], "there is no table '8'"),
+        (["--static", "epochs=2"], "--static trains nothing"),
+    ):
         with pytest.raises(SystemExit) as stopped:
             main(["reproduce", *words])
         assert stopped.value.code == 2 and message in capsys.readouterr().err

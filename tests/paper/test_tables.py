@@ -82,6 +82,6 @@ def test_as_json_it_has_all_digits(found):
 @pytest.mark.parametrize("ms", [{}, {"Conv": 20.0, "AKConv:5": 25.0}])
 @pytest.mark.parametrize("records", [[], RECORDS])
 def test_the_plot_is_a_png(records, ms):
-    png = plot(entries(ROWS, records, METRICS, ms), "mAP", "yolov8n.yaml on shapes, 10 epochs, seeds 0, 1, 2")
+    png = plot(entries(ROWS, records, METRICS, ms), "mAP", "yolov8n.yaml on shapes, 10 epochs, seeds 0, 1, 2", {})
     width, height = struct.unpack(">II", png[16:24])
     assert png.startswith(b"\x89PNG\r\n\x1a\n") and width > 800 and height > 300

@@ -1,0 +1,109 @@
+"""What `akyolo compare` and `akyolo reproduce` share: a look at everything before the first run, and then all runs."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from akyolo.errors import ConfigError
+from akyolo.rows import SwapRule
+
+# what makes the runs of a table comparable, and where they lie
+SET_BY_US = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
+
+
+def check_own(command: str, settings: Mapping[str, Any]) -> None:
+    """Refuse training arguments that are the command's.
+
+    Raises:
+        ConfigError: it names them.
+    """
+    if own := SET_BY_US & settings.keys():
+        raise ConfigError(f"{', '.join(sorted(own))}: {command} sets it itself", remedy="leave it out")
+
+
+def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dict[str, Any]) -> None:
+    """What would stop a training late, found before the first.
+
+    Args:
+        models: base and swap of each row.
+        settings: training arguments of all of them, `data` and `recipe` included.
+
+    Raises:
+        AkyoloError: whatever is wrong with them.
+    """
+    from akyolo.cli.modes import check_kind_of_data
+    from akyolo.rows import swap
+    from akyolo.upstream.arguments import check_arguments, fetch_data
+    from akyolo.upstream.logs import silence
+    from akyolo.upstream.model import build_detector
+    from akyolo.upstream.model_yaml import read_model_yaml, task_of
+    from akyolo.upstream.optimizer import offset_parameters
+    from akyolo.upstream.optional import never_install
+    from akyolo.upstream.settings import check_used_by
+
+    never_install()
+    check_arguments("train", settings)
+    if isinstance(settings.get("data"), list):
+        raise ConfigError("data= names several data sets", remedy="compare on one at a time")
+    check_kind_of_data("detect", settings.get("data"))
+    if data := settings.get("data"):
+        fetch_data(data)
+    moves = False
+    with silence():
+        for base, rule in models:
+            model_yaml = read_model_yaml(base)
+            if (task := task_of(model_yaml)) != "detect":
+                raise ConfigError(f"{base} is a model for {task}", remedy="only detection models can be compared")
+            network = build_detector(swap(model_yaml, rule)[0] if rule else model_yaml)
+            check_used_by(network, settings)
+            moves = moves or bool(offset_parameters(network))
+    if "offset_lr" in settings and not moves:
+        raise ConfigError("'offset_lr' has no effect: none of these operators moves its taps", remedy="leave it out")
+
+
+def run_all(
+    folder: Path, wanted: Mapping[str, Any], rows: Collection[str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """All runs in order; the table as table.json has it, and the runs that failed.
+
+    Args:
+        folder: of the series.
+        wanted: its spec, of one table.
+        rows: those to be run now, None for all; the table shows them all.
+
+    Raises:
+        ConfigError: see `akyolo.paper.series.series`.
+    """
+    from akyolo.paper.report import TABLE, counts_beside, measure_speed, report
+    from akyolo.paper.runs import RECORD, run_folder
+    from akyolo.paper.series import records, run_here, runs_in_order, series
+
+    failed = []
+    with series(folder, wanted) as spec:
+        counts = counts_beside(spec)
+        table = report(folder, spec, records(folder, spec), counts)
+        runs = [(row, seed) for row, seed in runs_in_order(spec) if rows is None or row.row in rows]
+        for number, (row, seed) in enumerate(runs, start=1):
+            home = run_folder(folder, row.row, seed)
+            done = (home / RECORD).exists()
+            print(f"\nakyolo: run {number} of {len(runs)}, {home}{' is done' if done else ''}", flush=True)
+            if done:
+                continue
+            if code := run_here(folder, row, seed):
+                failed.append(f"{home} ({f'exit code {code}' if code > 0 else f'signal {-code}'})")
+            table = report(folder, spec, records(folder, spec), counts)
+        measure_speed(folder, spec, records(folder, spec))
+        table = report(folder, spec, records(folder, spec), counts)
+        print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\n{'  '.join(_files(folder))}", flush=True)
+    return table, failed
+
+
+def failure(failed: list[str]) -> str:
+    """What to say of runs that failed."""
+    return f"akyolo: {len(failed)} failed: {', '.join(failed)}; the same command tries again"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    from akyolo.paper.report import DATA, PLOT, TABLE
+
+    return (str(folder / name) for name in (TABLE, DATA, PLOT))

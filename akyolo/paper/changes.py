@@ -1,0 +1,65 @@
+"""What a run has other than its table states: a shortened training is no reproduction, and has to say so."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from akyolo.paper.records import Record
+from akyolo.paper.rows import TableRow
+
+# training arguments that change no number but by chance
+OF_THE_MACHINE = {"device", "workers", "cache", "plots", "verbose", "save", "save_period", "profile"}
+
+# of which less is a shorter training
+SHORTER = {"epochs", "imgsz", "batch", "fraction", "time", "train images", "val images"}
+
+
+class Change(NamedTuple):
+    """In words, and whether it is less than stated."""
+
+    what: str
+    less: bool
+
+
+def changes(row: TableRow, records: Sequence[Record]) -> list[Change]:
+    """What is other than stated, in the spec of a run and in its records.
+
+    Args:
+        row: any of the table.
+        records: of the table.
+    """
+    asked = [
+        _change(key, used, before.get(key))
+        for part in ("settings", "evaluation")
+        for before in (row.stated.get(part, getattr(row, part)),)
+        for key, used in getattr(row, part).items()
+        if used != before.get(key) and key not in OF_THE_MACHINE
+    ]
+    recipe = row.stated.get("recipe", row.recipe)
+    asked += [_change("recipe", row.recipe, recipe)] if recipe != row.recipe else []
+    return list(dict.fromkeys([*asked, *_found(row, records)]))
+
+
+def words(found: Sequence[Change]) -> str:
+    """One line for the reader of a table; nothing where all is as stated."""
+    if not found:
+        return ""
+    kind = "Shortened" if any(change.less for change in found) else "Changed"
+    return f"{kind}, not as the table states it: {', '.join(change.what for change in found)}"
+
+
+def _found(row: TableRow, records: Sequence[Record]) -> Iterator[Change]:
+    """The batch, which upstream halves out of CUDA memory, and the images."""
+    for record in records:
+        if record.batch < (batch := row.settings.get("batch", record.batch)):
+            yield _change("batch", record.batch, batch)
+        for split, stated in row.images.items():
+            if (used := record.images.get(split, 0)) != stated:
+                yield _change(f"{split} images", used, stated)
+
+
+def _change(key: str, used: Any, stated: Any) -> Change:
+    if stated is None:
+        return Change(f"{key} {used} (not stated)", False)
+    if key in SHORTER and used < stated:
+        return Change(f"{key} {used} of {stated}", True)
+    return Change(f"{key} {used} instead of {stated}", False)

@@ -1,0 +1,147 @@
+"""What a command will run, before it does."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from akyolo.errors import ConfigError
+from akyolo.paper.changes import changes, words
+from akyolo.paper.records import Record, read_record
+from akyolo.paper.rows import Spec, TableRow
+from akyolo.paper.runs import RECORD, run_folder
+from akyolo.paper.series import runs_in_order
+
+DONE, RESUMES, TO_RUN = "done", "resumes", "to run"
+UNKNOWN = "unknown (no record of such a step on a GPU)"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run, and what becomes of it."""
+
+    row: TableRow
+    seed: int
+    state: str
+
+
+def planned(folder: Path, spec: Spec, rows: Iterable[str]) -> list[PlannedRun]:
+    """The runs of these rows of a table in `folder`, in order."""
+    names = set(rows)
+    return [
+        PlannedRun(row, seed, _state(run_folder(folder, row.row, seed)))
+        for row, seed in runs_in_order(spec)
+        if row.row in names
+    ]
+
+
+def lines(folder: Path, spec: Spec, runs: Sequence[PlannedRun]) -> Iterator[str]:
+    """A table's part of the plan, as text."""
+    row = spec.rows[0]
+    settings = ", ".join(f"{key} {value}" for key, value in row.settings.items())
+    evaluation = ", ".join(f"{key} {value}" for key, value in row.evaluation.items())
+    yield f"table {row.table} in {folder}"
+    yield f"  data        {_data(row)}"
+    yield f"  training    recipe {row.recipe or 'of the data set or the model'}{', ' if settings else ''}{settings}"
+    yield f"  evaluation  protocol {row.protocol}{', ' if evaluation else ''}{evaluation}"
+    if row.assumed:
+        yield f"  assumed     {', '.join(row.assumed)}: the paper does not say"
+    if overridden := _overridden(row):
+        yield f"  overridden  {overridden}"
+    if changed := words(changes(row, ())):
+        yield f"  {changed}"
+    for one in dict.fromkeys(run.row.row for run in runs):
+        states = (f"seed {run.seed} {run.state}" for run in runs if run.row.row == one)
+        yield f"  {one:<24} {', '.join(states)}"
+    names = {run.row.row for run in runs}
+    yield from (f"  note: {one.row}: {one.note}" for one in spec.rows if one.row in names and one.note)
+
+
+def total(runs: Sequence[PlannedRun], measured: Mapping[Path, Record]) -> str:
+    """How many runs, and GPU-hours where a step of every one of them was measured on a GPU.
+
+    Args:
+        runs: of all tables.
+        measured: records of GPUs, by file.
+    """
+    counts = (f"{sum(run.state == state for run in runs)} {state}" for state in (DONE, RESUMES, TO_RUN))
+    ahead = [run for run in runs if run.state != DONE]
+    sources = [_alike(run.row, measured) for run in ahead]
+    hours = UNKNOWN
+    if known := [file for file in sources if file]:
+        unknown = f", and {len(ahead) - len(known)} runs unknown" if len(known) < len(ahead) else ""
+        steps = ", ".join(f"{file} ({_step(measured[file])})" for file in dict.fromkeys(known))
+        sum_of = sum(_hours(run.row, measured[file]) for run, file in zip(ahead, sources, strict=True) if file)
+        hours = f"{sum_of:.1f}{unknown}; from {steps}"
+    return f"{len(runs)} runs: {', '.join(counts)}\nGPU-hours: {hours if ahead else 'none'}"
+
+
+def gpu_records(folder: Path) -> dict[Path, Record]:
+    """All records below a folder of trainings on a GPU, by file."""
+    found = {}
+    for file in sorted(folder.rglob(RECORD)):
+        try:
+            record = read_record(file)
+        except ConfigError:
+            continue  # the table that it belongs to refuses it
+        if record.hardware.get("gpu"):
+            found[file] = record
+    return found
+
+
+def _state(home: Path) -> str:
+    if (home / RECORD).exists():
+        return DONE
+    return RESUMES if (home / "weights" / "last.pt").exists() else TO_RUN
+
+
+def _data(row: TableRow) -> str:
+    stated = row.stated.get("data", row.data)
+    if row.data != stated:
+        return f"{row.data} for {stated}"
+    if row.prepare:
+        return f"{row.data}, not named yet: data=FILE (akyolo data prepare {row.prepare})"
+    return row.data or "the embedded shapes"
+
+
+def _overridden(row: TableRow) -> str:
+    """Everything that is not the spec's, whether it matters or not."""
+    pairs = [
+        f"{key}={value}"
+        for part in ("settings", "evaluation")
+        if part in row.stated
+        for key, value in getattr(row, part).items()
+        if value != row.stated[part].get(key)
+    ]
+    return ", ".join([*pairs, *(f"{key}={getattr(row, key)}" for key in ("data", "recipe") if key in row.stated)])
+
+
+def _alike(row: TableRow, measured: Mapping[Path, Record]) -> Path | None:
+    """A record of the same model on the same data, with images of the same size in batches of the same size."""
+    for file, record in measured.items():
+        used = record.settings
+        if _key(record.asked, used, used) == _key(row.asked(), row.settings, used):
+            return file
+    return None
+
+
+def _key(asked: Mapping[str, Any], settings: Mapping[str, Any], default: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What decides the time of an epoch; a spec that leaves something out would have got what the record has."""
+    data = asked.get("stated", {}).get("data", asked["data"])
+    sizes = (settings.get(key, default.get(key)) for key in ("imgsz", "batch", "fraction", "amp"))
+    return (asked["base"], asked["swap"], data, *sizes)
+
+
+def _hours(row: TableRow, record: Record) -> float:
+    """Of the whole run, even where it resumes."""
+    epochs = row.settings.get("epochs", record.settings["epochs"])
+    return float(epochs * _seconds(record) / 3600)
+
+
+def _seconds(record: Record) -> float:
+    return statistics.median(epoch["seconds"] for epoch in record.curve)
+
+
+def _step(record: Record) -> str:
+    return f"{_seconds(record):.1f} s per epoch on {record.hardware['gpu']}"

@@ -1,0 +1,86 @@
+"""The file of a spec: a mapping whose keys are all known, and none of whose own is missing."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from akyolo.errors import ConfigError, did_you_mean, first_line
+
+NOTHING = type(None)
+# the type of a value, by key; those with a ? may be left out
+SPEC = {"paper?": str, "seeds?": list, "data?": dict, "tables": list}
+DATA = {"classes?": int, "images?": dict, "prepare?": str}
+TABLE = {
+    "table": (int, str),
+    "data": (str, NOTHING),
+    "recipe": (str, NOTHING),
+    "settings": dict,
+    "protocol": str,
+    "evaluation": dict,
+    "assumed?": list,
+    "stated?": dict,
+    "rows": list,
+}
+ROW = {"row": str, "base": str, "swap?": dict, "printed?": dict, "note?": str}
+SWAP = {"op": str, "args": list, "where": (str, int), "keywords?": dict}
+
+
+def read_spec_file(file: Path) -> dict[str, Any]:
+    """What stands in it.
+
+    Raises:
+        ConfigError: it cannot be read, or a key is unknown, missing or of the wrong type; with file and table.
+    """
+    try:
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot be read as a spec: {first_line(error)}", where=str(file)) from None
+    try:
+        for value, keys, where in _mappings(spec):
+            _check(value, keys, where)
+    except ConfigError as error:
+        raise ConfigError(f"is no spec: {error.what}", where=str(file), remedy=error.remedy) from None
+    return dict(spec)
+
+
+def _mappings(spec: Any) -> Iterator[tuple[Any, Mapping[str, Any], str]]:
+    """Each mapping in it, once the one around it is known to be right: with its keys, and what a reader calls it."""
+    yield spec, SPEC, ""
+    for name, data in spec.get("data", {}).items():
+        yield data, DATA, f"data {name}: "
+    names = []
+    for table in spec["tables"]:
+        yield table, TABLE, f"table {table.get('table', '?') if isinstance(table, dict) else table}: "
+        names.append(str(table["table"]))
+        _check_assumed(table)
+        for row in table["rows"]:
+            where = f"table {table['table']}, row {row.get('row', '?') if isinstance(row, dict) else row}: "
+            yield row, ROW, where
+            if "swap" in row:
+                yield row["swap"], SWAP, f"{where}swap: "
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"table {', '.join(twice)} is there twice")
+
+
+def _check_assumed(table: Mapping[str, Any]) -> None:
+    known = [*TABLE, *table["settings"], *table["evaluation"]]
+    for name in table.get("assumed", ()):
+        if name not in known:
+            raise ConfigError(
+                f"table {table['table']}: assumed: {name!r} is not there", remedy=did_you_mean(name, known)
+            )
+
+
+def _check(value: Any, keys: Mapping[str, Any], where: str) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}{value!r} is no mapping")
+    kinds = {key.removesuffix("?"): kind for key, kind in keys.items()}
+    for key, item in value.items():
+        if key not in kinds:
+            raise ConfigError(f"{where}unknown key {key!r}", remedy=did_you_mean(str(key), kinds))
+        if not isinstance(item, kinds[key]):
+            raise ConfigError(f"{where}{key} cannot be {item!r}")
+    if missing := [key for key in keys if not key.endswith("?") and key not in value]:
+        raise ConfigError(f"{where}{', '.join(missing)} missing")
