@@ -12,7 +12,7 @@ from typing import Any
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.cli.swap import SUFFIXES, read_yaml
-from akyolo.cli.trainings import check_own, check_trainings, failure, run_all
+from akyolo.cli.trainings import check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import ConfigError
 from akyolo.rows import SwapRule, literal
 
@@ -32,7 +32,6 @@ record.json. The same command goes on where it was stopped, skips what is done, 
 seeds, or with operators added at the end, it runs those too.
 """
 HOME = Path("runs", "compare")
-_NAME = re.compile(r"\w[\w.=-]{,99}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +59,7 @@ def run(options: argparse.Namespace) -> None:
     name = options.name if options.name is not None else Path(base).stem
     if options.seeds < 1:
         raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
-    if not _NAME.fullmatch(name):
-        remedy = "give one by --name: up to 100 letters, digits, . = _ -"
-        raise ConfigError(f"{name!r} is no name for a folder", remedy=remedy)
+    folder_name(name)
     if Path(base).suffix not in SUFFIXES:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
     rules = operators(options.ops, options.where.strip())

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
-from akyolo.cli.trainings import check_own, check_trainings, failure, run_all
+from akyolo.cli.trainings import check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import AkyoloError, ConfigError
 
 if TYPE_CHECKING:
@@ -34,18 +33,17 @@ comes out beside what is printed:
 key=value are training arguments for all rows; a table with other settings than the paper's says so. A data set that the
 spec only names (voc0712) is told by data=FILE, the data.yaml that `akyolo data prepare` made.
 
-runs/reproduce/SPEC/TABLE gets table.md, table.json and plot.png, after each run anew, and a folder a run with its
-weights and record.json. The same command goes on where it was stopped, skips what is done, and tries again what failed; with
-more seeds it runs those too.
+runs/reproduce/SPEC/TABLE (--name for SPEC) gets table.md, table.json and plot.png, after each run anew, and a folder
+a run with its weights and record.json. The same command goes on where it was stopped, skips what is done, and tries
+again what failed; with more seeds it runs those too.
 """
 HOME = Path("runs", "reproduce")
 RECORDS = Path("runs")
 SEEDS = 3
-_NAME = re.compile(r"\w[\w.=-]{,99}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """--table, --rows, --spec, --seeds, --plan, --static, --json, key=value."""
+    """--table, --rows, --spec, --seeds, --name, --plan, --static, --json, key=value."""
     parser.description, parser.formatter_class = HELP, argparse.RawDescriptionHelpFormatter
     parser.add_argument("words", nargs="*", metavar="key=value", help="training arguments of all rows")
     parser.add_argument(
@@ -54,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", action="append", default=[], metavar="ROW", help="this row alone; also again")
     parser.add_argument("--spec", metavar="FILE", help="tables as data (default: those of the paper)")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the spec's, else 3)")
+    parser.add_argument("--name", help="folder in runs/reproduce (default: that of the spec)")
     parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
     parser.add_argument("--static", action="store_true", help="build each row and count it, without training")
     parser.add_argument("--json", action="store_true", help="print JSON alone on stdout, the rest on stderr")
@@ -112,10 +111,9 @@ def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chose
     for table in tables:
         its_own = of_its_own(content, table, list(seeds), settings)
         spec = spec_of_file(its_own)
-        if not _NAME.fullmatch(str(table["table"])):
-            raise ConfigError(f"table {table['table']!r} is no name for a folder", where=str(file))
         if rows := frozenset(row.row for row in spec.rows) & frozenset(meant):
-            found.append(Chosen(HOME / file.stem / str(table["table"]), its_own, spec, rows))
+            folder = HOME / folder_name(options.name or file.stem) / folder_name(str(table["table"]))
+            found.append(Chosen(folder, its_own, spec, rows))
     data = {str(one.spec.rows[0].stated["data"]) for one in found if "data" in one.spec.rows[0].stated}
     if len(data) > 1:
         raise ConfigError(

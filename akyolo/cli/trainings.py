@@ -1,5 +1,6 @@
 """What `akyolo compare` and `akyolo reproduce` share: a look at everything before the first run, and then all runs."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,19 @@ from akyolo.rows import SwapRule
 
 # what makes the runs of a table comparable, and where they lie
 SET_BY_US = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
+_NAME = re.compile(r"\w[\w.=-]{,99}")
+
+
+def folder_name(name: str) -> str:
+    """The same.
+
+    Raises:
+        ConfigError: no folder should be called so.
+    """
+    if not _NAME.fullmatch(name):
+        remedy = "give one by --name: up to 100 letters, digits, . = _ -"
+        raise ConfigError(f"{name!r} is no name for a folder", remedy=remedy)
+    return name
 
 
 def check_own(command: str, settings: Mapping[str, Any]) -> None:

@@ -82,8 +82,8 @@ def _beside(spec: Spec) -> Iterator[str]:
     seeds = f"{len(spec.seeds)} seed{'s' * (len(spec.seeds) > 1)}"
     yield f"paper: as {spec.paper or 'the paper'} prints it, in percent; not measured here."
     yield (
-        f"ours: best.pt on the validation images by protocol {row.protocol}, in percent, mean ± standard deviation (n - 1) "
-        f"of {seeds} where no other n is given. difference: ours less the paper's, in points."
+        f"ours: best.pt on the validation images by protocol {row.protocol}, in percent, mean ± standard deviation "
+        f"(n - 1) of {seeds} where no other n is given. difference: ours less the paper's, in points."
     )
     yield f"Parameters and GFLOPs: as the paper counts, at 640 px (akyolo reproduce --static). {MS}"
     if "data" in row.stated:

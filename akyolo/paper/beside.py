@@ -9,6 +9,7 @@ from akyolo.paper.rows import COUNTS, TableRow
 from akyolo.paper.tables import COSTS, Entry, aligned, cost_cells, mean_cell, number_cell
 
 PERCENT = 100
+NAMES, DECIMALS = {"params_m": "params (M)", "gflops": "GFLOPs"}, {"params_m": 2, "gflops": 1}
 
 
 def printed_metrics(rows: Sequence[TableRow]) -> list[str]:
@@ -30,8 +31,8 @@ def markdown_beside(
     """
     metrics = printed_metrics(rows)
     counted = [name for name in COUNTS if any(name in row.printed for row in rows)]
-    heads = [f"{name}: {of}" for name in metrics for of in ("paper", ours, "difference")]
-    heads += [f"{name}: {of}" for name in _named(counted) for of in ("paper", "ours")]
+    heads = [head for name in metrics for head in (f"{name}: paper", ours, "difference")]
+    heads += [head for name in counted for head in (f"{NAMES[name]}: paper", "ours")]
     lines = [["row", *heads]]
     for row, entry in zip(rows, entries, strict=True):
         cells = [cell for name in metrics for cell in _metric(row, entry, name, seeds)]
@@ -66,13 +67,8 @@ def _metric(row: TableRow, entry: Entry, name: str, seeds: int) -> list[str]:
     return [number_cell(row.printed.get(name), 1), ours, "-" if less is None else f"{less:+.2f}"]
 
 
-def _named(counted: Sequence[str]) -> list[str]:
-    return [{"params_m": "params (M)", "gflops": "GFLOPs"}[name] for name in counted]
-
-
 def _counts(row: TableRow, ours: Cost | None, counted: Sequence[str]) -> list[str]:
     values = {"params_m": ours.params / 1e6, "gflops": ours.gflops} if ours else {}
-    decimals = {"params_m": 2, "gflops": 1}
     return [
-        number_cell(number, decimals[name]) for name in counted for number in (row.printed.get(name), values.get(name))
+        number_cell(number, DECIMALS[name]) for name in counted for number in (row.printed.get(name), values.get(name))
     ]
