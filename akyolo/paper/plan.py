@@ -118,19 +118,15 @@ def _overridden(row: TableRow) -> str:
 
 
 def _alike(row: TableRow, measured: Mapping[Path, Record]) -> Path | None:
-    """A record of the same model on the same data, with images of the same size in batches of the same size."""
-    for file, record in measured.items():
-        used = record.settings
-        if _key(record.asked, used, used) == _key(row.asked(), row.settings, used):
-            return file
-    return None
+    """A record of a training whose epochs take as long."""
+    return next((file for file, record in measured.items() if _key(record.asked) == _key(row.asked())), None)
 
 
-def _key(asked: Mapping[str, Any], settings: Mapping[str, Any], default: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What decides the time of an epoch; a spec that leaves something out would have got what the record has."""
+def _key(asked: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What decides the time of an epoch: the model, the data, the size of images and of batches."""
     data = asked.get("stated", {}).get("data", asked["data"])
-    sizes = (settings.get(key, default.get(key)) for key in ("imgsz", "batch", "fraction", "amp"))
-    return (asked["base"], asked["swap"], data, *sizes)
+    sizes = (asked["settings"].get(key) for key in ("imgsz", "batch", "fraction", "amp"))
+    return (asked["base"], asked["swap"], data, asked["recipe"], *sizes)
 
 
 def _hours(row: TableRow, record: Record) -> float:
