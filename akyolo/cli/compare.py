@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.cli.swap import SUFFIXES, read_yaml
@@ -35,15 +36,16 @@ HOME = Path("runs", "compare")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """BASE, --ops, --where, --seeds, --name, --json, key=value."""
+    """BASE, --ops, --where, --seeds, --name, --json, --launcher, --address, key=value."""
     parser.description, parser.formatter_class = HELP, argparse.RawDescriptionHelpFormatter
-    parser.usage = "akyolo compare BASE --ops A,B --where PLACE [--seeds N] [--name NAME] [--json] [key=value ...]"
+    parser.usage = "akyolo compare BASE --ops A,B --where PLACE [--option ...] [key=value ...]"
     parser.add_argument("words", nargs="+", metavar="BASE, key=value", help="a detector's YAML; training arguments")
     parser.add_argument("--ops", required=True, metavar="A,B", help="the operators, see above")
     parser.add_argument("--where", required=True, metavar="PLACE", help="which convolutions, as for akyolo swap")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default 3)")
     parser.add_argument("--name", help="folder in runs/compare (default: that of BASE)")
     parser.add_argument("--json", action="store_true", help="print JSON alone on stdout, the rest on stderr")
+    configure_launcher(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -67,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
     check_own("compare", settings)
     check_trainings([(base, rule) for rule in rules.values()], settings)
     with stdout_to_stderr() if options.json else nullcontext():
-        table, failed = run_all(HOME / name, spec)
+        with launcher(options) as launch:
+            table, failed = run_all(HOME / name, spec, launch)
     if options.json:
         print(json.dumps(table, indent=2))
     if failed:

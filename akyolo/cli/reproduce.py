@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.cli.trainings import check_own, check_trainings, failure, folder_name, run_all
@@ -53,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", metavar="FILE", help="tables as data (default: those of the paper)")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the spec's, else 3)")
     parser.add_argument("--name", help="folder in runs/reproduce (default: that of the spec)")
+    configure_launcher(parser)
     parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
     parser.add_argument("--static", action="store_true", help="build each row and count it, without training")
     parser.add_argument("--json", action="store_true", help="print JSON alone on stdout, the rest on stderr")
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
         for table in tables:
             _check(table, options.plan)
         _print_plan(tables)
-        done = [] if options.plan else [run_all(table.folder, table.content, table.rows) for table in tables]
+        done = [] if options.plan else _run(tables, options)
     if options.json:
         print(json.dumps(_plan_json(tables) if options.plan else [table for table, _ in done], indent=2))
     if failed := [run for _, of_table in done for run in of_table]:
@@ -149,6 +151,11 @@ def _refuse_missing_data(name: str | None, prepare: str, plan: bool) -> None:
     if not plan:
         remedy = f"`akyolo data prepare {prepare} --root DIR` makes it; then data=DIR/data.yaml"
         raise ConfigError(f"where {name} lies is not said", remedy=remedy)
+
+
+def _run(tables: Sequence[Chosen], options: argparse.Namespace) -> list[tuple[dict[str, Any], list[str]]]:
+    with launcher(options) as launch:
+        return [run_all(table.folder, table.content, launch, table.rows) for table in tables]
 
 
 def _print_plan(tables: Sequence[Chosen]) -> None:

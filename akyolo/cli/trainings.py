@@ -3,10 +3,13 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from akyolo.errors import ConfigError
 from akyolo.rows import SwapRule
+
+if TYPE_CHECKING:
+    from akyolo.paper.launch import Launch
 
 # what makes the runs of a table comparable, and where they lie
 SET_BY_US = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
@@ -76,36 +79,32 @@ def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dic
 
 
 def run_all(
-    folder: Path, wanted: Mapping[str, Any], rows: Collection[str] | None = None
+    folder: Path, wanted: Mapping[str, Any], launch: "Launch", rows: Collection[str] | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """All runs in order; the table as table.json has it, and the runs that failed.
+    """All runs; the table as table.json has it, and the runs that failed.
 
     Args:
         folder: of the series.
         wanted: its spec, of one table.
+        launch: what starts them.
         rows: those to be run now, None for all; the table shows them all.
 
     Raises:
         ConfigError: see `akyolo.paper.series.series`.
     """
+    from akyolo.paper.launch import launch_all, runs_of
     from akyolo.paper.report import TABLE, counts_beside, measure_speed, report
-    from akyolo.paper.runs import RECORD, run_folder
-    from akyolo.paper.series import records, run_here, runs_in_order, series
+    from akyolo.paper.series import records, series
 
     failed = []
     with series(folder, wanted) as spec:
         counts = counts_beside(spec)
-        table = report(folder, spec, records(folder, spec), counts)
-        runs = [(row, seed) for row, seed in runs_in_order(spec) if rows is None or row.row in rows]
-        for number, (row, seed) in enumerate(runs, start=1):
-            home = run_folder(folder, row.row, seed)
-            done = (home / RECORD).exists()
-            print(f"\nakyolo: run {number} of {len(runs)}, {home}{' is done' if done else ''}", flush=True)
-            if done:
-                continue
-            if code := run_here(folder, row, seed):
-                failed.append(f"{home} ({f'exit code {code}' if code > 0 else f'signal {-code}'})")
-            table = report(folder, spec, records(folder, spec), counts)
+        report(folder, spec, records(folder, spec), counts)
+        runs = [run for run in runs_of(folder, spec) if rows is None or run.row in rows]
+        for run, wrong in launch_all(runs, launch):
+            if wrong:
+                failed.append(f"{run.home} ({wrong})")
+            report(folder, spec, records(folder, spec), counts)
         measure_speed(folder, spec, records(folder, spec))
         table = report(folder, spec, records(folder, spec), counts)
         print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\n{'  '.join(_files(folder))}", flush=True)

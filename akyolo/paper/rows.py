@@ -112,6 +112,11 @@ def paper_rows() -> list[TableRow]:
     return list(read_spec(PAPER).rows)
 
 
+def runs_in_order(spec: Spec) -> list[tuple[TableRow, int]]:
+    """All rows with one seed, then with the next: what is there when it stops can be compared."""
+    return [(row, seed) for seed in spec.seeds for row in spec.rows]
+
+
 def written(rule: SwapRule) -> dict[str, Any]:
     """A rule as a spec has it."""
     return {"op": rule.op, "args": list(rule.args), "where": rule.where, "keywords": dict(rule.keywords)}

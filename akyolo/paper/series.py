@@ -1,7 +1,5 @@
-"""All runs of a table, one after the other, in a folder: spec.yaml, a folder a run, and what came out so far."""
+"""All runs of a table in a folder: spec.yaml, a folder a run, and what came out so far."""
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ from filelock import FileLock, Timeout
 from akyolo.errors import ConfigError
 from akyolo.paper.child import SPEC
 from akyolo.paper.records import Record, read_record
-from akyolo.paper.rows import Spec, TableRow, read_spec
+from akyolo.paper.rows import Spec, read_spec, runs_in_order
 from akyolo.paper.runs import LOCK, RECORD, check_model, run_folder
 from akyolo.upstream.atomic import AtomicPath, remove_partial
 
@@ -89,11 +87,6 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def runs_in_order(spec: Spec) -> Iterator[tuple[TableRow, int]]:
-    """All rows with one seed, then with the next: what is there when it stops can be compared."""
-    return ((row, seed) for seed in spec.seeds for row in spec.rows)
-
-
 def records(folder: Path, spec: Spec) -> list[Record]:
     """Of the runs that are over.
 
@@ -102,14 +95,3 @@ def records(folder: Path, spec: Spec) -> list[Record]:
     """
     files = (run_folder(folder, row.row, seed) / RECORD for row, seed in runs_in_order(spec))
     return [read_record(file) for file in files if file.exists()]
-
-
-def run_here(folder: Path, row: TableRow, seed: int) -> int:
-    """One run in a process of its own, which shows what it does; its exit code, negative for a signal."""
-    command = [sys.executable, "-m", "akyolo.paper.child", str(folder), row.row, str(seed)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
-        try:
-            return child.wait()
-        finally:
-            if child.stdin:
-                child.stdin.close()  # interrupted: the child ends

@@ -28,7 +28,7 @@ NEEDED = {
     "track": ("lap",),
     "ray": ("ray",),
 }
-EXTRAS = {"onnx": "akyolo[export]", "openvino": "akyolo[openvino]", "track": "akyolo[track]"}
+EXTRAS = {"onnx": "akyolo[export]", "openvino": "akyolo[openvino]", "track": "akyolo[track]", "ray": "akyolo[ray]"}
 LOWEST_OPSET = 16  # the first with GridSample
 WITH_OPSET = ("onnx", "openvino", "engine")
 

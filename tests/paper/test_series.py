@@ -4,9 +4,9 @@ import pytest
 
 from akyolo.cli.compare import operators, spec_of
 from akyolo.errors import ConfigError
-from akyolo.paper.rows import read_spec
+from akyolo.paper.rows import read_spec, runs_in_order
 from akyolo.paper.runs import model_of, run_folder
-from akyolo.paper.series import runs_in_order, series
+from akyolo.paper.series import series
 from akyolo.rows import model_yaml_text
 
 

@@ -1,0 +1,76 @@
+"""Runs of one or more tables, started one after the other, each in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from akyolo.paper.rows import Spec, runs_in_order
+from akyolo.paper.runs import RECORD, run_folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, by what its process is told.
+
+    Args:
+        folder: of the table, with its spec.
+        row: its name there.
+        seed: of the training.
+    """
+
+    folder: Path
+    row: str
+    seed: int
+
+    @property
+    def home(self) -> Path:
+        """Where it lies."""
+        return run_folder(self.folder, self.row, self.seed)
+
+
+# starts runs in some way; each run as it ends, with what went wrong, empty for nothing
+Launch = Callable[[Sequence[Run]], Iterator[tuple[Run, str]]]
+
+
+def runs_of(folder: Path, spec: Spec) -> list[Run]:
+    """All runs of a table, in their order."""
+    return [Run(folder, row.row, seed) for row, seed in runs_in_order(spec)]
+
+
+def launch_all(runs: Sequence[Run], launch: Launch) -> Iterator[tuple[Run, str]]:
+    """The runs that have no record, launched; each as it ends, with what went wrong, empty for nothing."""
+    waiting = []
+    for run in runs:
+        if (run.home / RECORD).exists():
+            print(f"akyolo: {run.home} is done")
+        else:
+            waiting.append(run)
+    if waiting:
+        print(f"akyolo: {len(waiting)} of {len(runs)} runs to do", flush=True)
+        yield from launch(waiting)
+
+
+def one_by_one(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
+    """Here, in order; each shows what it does."""
+    for number, run in enumerate(runs, start=1):
+        print(f"\nakyolo: run {number} of {len(runs)}, {run.home}", flush=True)
+        yield run, in_words(run_here(run))
+
+
+def run_here(run: Run, **options: Any) -> int:
+    """One run in a process of its own, with these options of Popen; its exit code, negative for a signal."""
+    command = [sys.executable, "-m", "akyolo.paper.child", "--", str(run.folder), run.row, str(run.seed)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, **options) as child:
+        try:
+            return child.wait()
+        finally:
+            if child.stdin:
+                child.stdin.close()  # interrupted: the child ends
+
+
+def in_words(code: int) -> str:
+    """What an exit code says went wrong; empty for 0."""
+    return (code and (f"exit code {code}" if code > 0 else f"signal {-code}")) or ""
