@@ -1,12 +1,10 @@
 """Runs of one or more tables, started one after the other, each in a process of its own."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from akyolo.paper.process import in_words, run_here
 from akyolo.paper.rows import Spec, runs_in_order
 from akyolo.paper.runs import RECORD, run_folder
 
@@ -57,20 +55,4 @@ def one_by_one(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
     """Here, in order; each shows what it does."""
     for number, run in enumerate(runs, start=1):
         print(f"\nakyolo: run {number} of {len(runs)}, {run.home}", flush=True)
-        yield run, in_words(run_here(run))
-
-
-def run_here(run: Run, **options: Any) -> int:
-    """One run in a process of its own, with these options of Popen; its exit code, negative for a signal."""
-    command = [sys.executable, "-m", "akyolo.paper.child", "--", str(run.folder), run.row, str(run.seed)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, **options) as child:
-        try:
-            return child.wait()
-        finally:
-            if child.stdin:
-                child.stdin.close()  # interrupted: the child ends
-
-
-def in_words(code: int) -> str:
-    """What an exit code says went wrong; empty for 0."""
-    return (code and (f"exit code {code}" if code > 0 else f"signal {-code}")) or ""
+        yield run, in_words(run_here(str(run.folder), run.row, run.seed))

@@ -6,7 +6,6 @@ current folder of the command, and to the folder of the table from there.
 """
 
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,20 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from akyolo.errors import AkyoloError, ConfigError, first_line
+from akyolo.errors import ConfigError, first_line
+from akyolo.paper import process
 from akyolo.paper.child import SPEC
-from akyolo.paper.launch import Launch, Run, in_words, run_here
+from akyolo.paper.launch import Launch, Run
 from akyolo.upstream.optional import check_packages
 
 RETRIES = 3  # of a task
 LONGEST_WAIT = 15  # seconds for an answer of the cluster; Ray by itself waits for two minutes
 OBJECT_STORE = 80 * 2**20  # bytes; about the least that Ray takes, since tasks return no more than a number
+SHARED = "Ray needs a folder that all nodes share, with the data too, and akyolo installed on each"
 LOG = "log.txt"  # in the folder of a run: what it would show on a terminal, of all its starts
-NOTHING_TO_RETRY = (0, 2)  # exit codes: done, and a mistake that would come again
-
-
-class EndedError(Exception):
-    """The process of a run ended before the run was over, by a signal or an error that may not come again."""
 
 
 @contextmanager
@@ -72,9 +68,14 @@ def _check_answer(address: str) -> None:
 def _launch(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
     import ray
 
+    ray.cloudpickle.register_pickle_by_value(process)
     kind = "gpu" if ray.cluster_resources().get("GPU") else "cpu"
-    task = ray.remote(max_retries=RETRIES, retry_exceptions=[EndedError], **{f"num_{kind}s": 1})(run_on_node)
-    running = {task.remote(run, Path.cwd()): run for run in runs}
+    options: dict[str, Any] = {"max_retries": RETRIES, "retry_exceptions": [ChildProcessError], f"num_{kind}s": 1}
+    task = ray.remote(**options)(process.run_on_node)
+    running = {}
+    for run in runs:
+        files = {"current": str(Path.cwd()), "spec": str(run.folder / SPEC), "log": str(run.home / LOG)}
+        running[task.remote(str(run.folder), run.row, run.seed, **files)] = run
     print(f"akyolo: Ray gives each a {kind.upper()}; {LOG} in the folder of a run shows what it does", flush=True)
     while running:
         (ended,), _ = ray.wait(list(running))
@@ -83,42 +84,16 @@ def _launch(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
         yield run, wrong and f"{wrong}, see {LOG} there"
 
 
-def run_on_node(run: Run, current: Path) -> int:
-    """A task: the run in a process of its own; its exit code, 0 or 2.
-
-    Args:
-        run: with a folder that may be relative.
-        current: the folder to be in.
-
-    Raises:
-        ConfigError: this node does not see the spec.
-        EndedError: with any other exit code.
-    """
-    if not (current / run.folder / SPEC).exists():
-        raise ConfigError(
-            f"is not there on node {platform.node()}",
-            where=str(current / run.folder / SPEC),
-            remedy="Ray needs a folder that all nodes share, with the data and akyolo itself",
-        )
-    home = current / run.home
-    home.mkdir(exist_ok=True)
-    with (home / LOG).open("ab") as log:
-        code = run_here(run, cwd=current, stdout=log, stderr=subprocess.STDOUT)
-    if code not in NOTHING_TO_RETRY:
-        raise EndedError(in_words(code))
-    return code
-
-
 def _what_went_wrong(task: Any) -> str:
     """Of a task that has ended, all retries included; empty for nothing."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     try:
-        return in_words(ray.get(task))
+        return process.in_words(ray.get(task))
     except RayTaskError as error:
-        if isinstance(error.cause, AkyoloError):
-            raise error.cause from None
+        if isinstance(error.cause, FileNotFoundError):
+            raise ConfigError(str(error.cause), remedy=SHARED) from None
         return first_line(error.cause)
     except RayError as error:
         return first_line(error)
