@@ -12,9 +12,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
 from tiny_training import PLAIN, write_images, write_model
+
+from akyolo.cli import main
+from akyolo.errors import ConfigError
+from akyolo.paper import on_ray
+from akyolo.upstream import optional
 
 COMPARE = ["--ops", "Conv,AKConv:5", "--where", "1", "--seeds", "1", "data=data.yaml", "imgsz=64", "batch=4", "nbs=4"]
 QUICK = [*COMPARE, "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False", "workers=0"]
@@ -74,23 +80,121 @@ def trainings(folder):
     return found
 
 
+def check_resumed(home):
+    """One start, one resume, every epoch once."""
+    record = json.loads((home / "record.json").read_text())
+    first, second = record["starts"]
+    assert first["epoch"] == 1 and second["epoch"] in (2, 3)
+    assert [epoch["epoch"] for epoch in record["curve"]] == [1, 2, 3]
+    assert record["seconds"] == first["seconds"] + second["seconds"]
+    assert "3/3" in (home / "log.txt").read_text(encoding="utf-8")
+
+
 def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, environment, cluster):
     home = folder / "runs" / "compare" / "killed"
     process = start(folder, environment, "killed", "epochs=3", "--launcher", "ray", "--address", cluster)
     wait_for(home / "Conv-seed0" / "weights" / "last.pt", process)
     training = trainings(folder)["Conv"]
     worker = training.parent()
-    assert "ray::" in worker.name() or "ray::" in " ".join(worker.cmdline())
+    assert worker.name().startswith("ray::")
     worker.kill()
-    assert training.wait(10) is None  # nobody holds its stdin
+    training.wait(10)  # nobody holds its stdin
+    assert not (home / "Conv-seed0" / "record.json").exists()
     out, err = process.communicate()
     assert process.returncode == 0, out + err
-    record = json.loads((home / "Conv-seed0" / "record.json").read_text())
-    first, second = record["starts"]
-    assert first["epoch"] == 1 and second["epoch"] in (2, 3)
-    assert [epoch["epoch"] for epoch in record["curve"]] == [1, 2, 3]
+    check_resumed(home / "Conv-seed0")
     other = json.loads((home / "AKConv-5-seed0" / "record.json").read_text())
     assert len(other["starts"]) == 1 and [epoch["epoch"] for epoch in other["curve"]] == [1, 2, 3]
-    assert (home / "table.md").read_text() in out and "Conv-seed0 is done" in out
-    assert "3/3" in (home / "Conv-seed0" / "log.txt").read_text(encoding="utf-8")
+    assert (home / "table.md").read_text() in out and "runs/compare/killed/Conv-seed0 is done, " in out
     assert not list(home.rglob(".*.partial"))
+
+
+def test_a_killed_command_takes_its_own_cluster_along(folder, environment, monkeypatch, capfd):
+    """Until then another command is refused."""
+    home = folder / "runs" / "compare" / "alone"
+    process = start(folder, environment, "alone", "epochs=1000", "--launcher", "ray")
+    wait_for(home / "Conv-seed0" / "weights" / "last.pt", process)
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "tiny.yaml", "--name", "alone", *QUICK, "epochs=1000"])
+    assert stop.value.code == 2
+    assert capfd.readouterr().err == "akyolo: runs/compare/alone: is being run by another process\n"
+    begun = trainings(folder)
+    assert process.poll() is None and "Conv" in begun
+    process.kill()
+    process.communicate()
+    psutil.wait_procs(begun.values(), 20)
+    assert not trainings(folder)
+    for lock in home.rglob(".lock"):
+        with FileLock(lock, timeout=20):
+            pass
+
+
+CHILD = """
+import os, sys
+from pathlib import Path
+print("started", flush=True)
+if sys.argv[3] == "killed once":
+    if len(Path("table/killed-once-seed0/log.txt").read_text().splitlines()) == 1:
+        os.kill(os.getpid(), 9)
+else:
+    sys.exit(int(sys.argv[3]))
+"""
+LAUNCH = """
+import os, sys
+from pathlib import Path
+from akyolo.errors import ConfigError
+from akyolo.paper.launch import Run
+from akyolo.paper.on_ray import on_ray
+os.chdir(sys.argv[2])
+with on_ray(sys.argv[1]) as launch:
+    ended = launch([Run(Path("table"), row, 0) for row in ("0", "1", "2", "killed once")])
+    print(sorted((run.row, wrong) for run, wrong in ended))
+    try:
+        print(*launch([Run(Path("gone"), "0", 0)]))
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_what_ray_tries_again(tmp_path, environment, cluster):
+    """With a child that is none: it only ends, in one way or another."""
+    (tmp_path / "akyolo" / "paper").mkdir(parents=True)
+    (tmp_path / "akyolo" / "paper" / "child.py").write_text(CHILD)
+    (tmp_path / "akyolo" / "__init__.py").touch()
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "spec.yaml").touch()
+    command = [sys.executable, "-c", LAUNCH, cluster, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    *_, ended, error, remedy = done.stdout.splitlines()
+    see = "see log.txt there"
+    assert ended == str([("0", ""), ("1", f"exit code 1, {see}"), ("2", f"exit code 2, {see}"), ("killed once", "")])
+    logs = {file.parent.name: file.read_text() for file in tmp_path.rglob("log.txt")}
+    starts = {"0-seed0": 1, "1-seed0": 1 + on_ray.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
+    assert logs == {name: "started\n" * count for name, count in starts.items()}
+    assert error.startswith(f"{tmp_path}/gone/spec.yaml is not there on node ") and "all nodes share" in remedy
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:9", "no Ray cluster answers there within 4 s"),
+        ("nowhere", "no Ray cluster can be used there: ValueError: Invalid address format: nowhere"),
+    ],
+)
+def test_an_address_where_no_cluster_answers(monkeypatch, address, message):
+    monkeypatch.setattr(on_ray, "LONGEST_WAIT", 4)
+    with pytest.raises(ConfigError, match=f"^--address {address}: {message}"), on_ray.on_ray(address):
+        pass
+
+
+def test_without_ray_its_extra_is_named(monkeypatch):
+    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'akyolo\[ray\]'"), on_ray.on_ray(None):
+        pass
+
+
+def test_ray_is_imported_only_where_it_is_asked_for():
+    code = "import sys, akyolo.cli.compare, akyolo.paper.on_ray; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
