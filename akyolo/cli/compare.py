@@ -31,6 +31,9 @@ key=value are training arguments (`akyolo train --help`). Without data=, the emb
 runs/compare/NAME gets table.md, table.json and plot.png, after each run anew, and a folder a run with its weights and
 record.json. The same command goes on where it was stopped, skips what is done, and tries again what failed; with more
 seeds, or with operators added at the end, it runs those too.
+
+--launcher ray spreads the runs over a Ray cluster, which starts killed ones again; --launcher slurm prints the command
+that submits them (README, On a cluster).
 """
 HOME = Path("runs", "compare")
 

@@ -45,13 +45,15 @@ def script(name, folder, *words, **environment):
 def test_a_job_array_runs_a_table(folder):
     out = plan(folder, "array", "epochs=1")
     assert "\n  sbatch --array=0,1 scripts/slurm-array runs/compare/array\n" in out
-    assert out.count("not run") == 2 and not list(folder.glob("runs/compare/array/*/"))
+    assert out.count("\n| Conv     | not run") == 1 and not list(folder.glob("runs/compare/array/*/"))
     task = script("slurm-array", folder, "runs/compare/array", SLURM_ARRAY_TASK_ID="1")
     assert task.communicate() and task.returncode == 0
     record = json.loads((folder / "runs/compare/array/AKConv-5-seed0/record.json").read_text())
     assert (record["row"], record["seed"]) == ("AKConv:5", 0)
     out = plan(folder, "array", "epochs=1")
-    assert "\n  sbatch --array=0 scripts/slurm-array runs/compare/array\n" in out and out.count("not run") == 1
+    assert "\n  sbatch --array=0 scripts/slurm-array runs/compare/array\n" in out
+    rows = json.loads((folder / "runs/compare/array/table.json").read_text())["rows"]
+    assert [row["seeds"] for row in rows] == [[], [0]]
 
 
 @pytest.mark.parametrize(
