@@ -71,9 +71,8 @@ def run(options: argparse.Namespace) -> None:
     spec = spec_of(name, base, rules, options.seeds, settings)
     check_own("compare", settings)
     check_trainings([(base, rule) for rule in rules.values()], settings)
-    with stdout_to_stderr() if options.json else nullcontext():
-        with launcher(options) as launch:
-            table, failed = run_all(HOME / name, spec, launch)
+    with stdout_to_stderr() if options.json else nullcontext(), launcher(options) as launch:
+        table, failed = run_all(HOME / name, spec, launch)
     if options.json:
         print(json.dumps(table, indent=2))
     if failed:

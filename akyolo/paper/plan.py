@@ -9,9 +9,8 @@ from typing import Any
 from akyolo.errors import ConfigError
 from akyolo.paper.changes import changes, words
 from akyolo.paper.records import Record, read_record
-from akyolo.paper.rows import Spec, TableRow
+from akyolo.paper.rows import Spec, TableRow, runs_in_order
 from akyolo.paper.runs import RECORD, run_folder
-from akyolo.paper.series import runs_in_order
 
 DONE, RESUMES, TO_RUN = "done", "resumes", "to run"
 UNKNOWN = "unknown (no record of such a step on a GPU)"
