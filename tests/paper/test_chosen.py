@@ -32,7 +32,7 @@ def test_rows_of_one_name_get_their_model_in_front_and_the_others_stay():
         ([FIRST], ["N=5, N=13"], {"N=5", "N=13"}),
         ([SEVENTH], ["N=5, initial shape b"], {"N=5, initial shape b"}),
     ],
-    ids=str,
+    ids=["both models", "two rows", "with a comma", "of another table"],
 )
 def test_rows_by_name(tables, names, meant):
     assert rows_named(tables, names) == meant
