@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from akyolo.metrics.protocols import PROTOCOLS, headline
+from akyolo.cli import main
+from akyolo.metrics.protocols import PROTOCOLS
 from akyolo.paper.rows import read_spec
 from akyolo.paper.series import records
-from akyolo.paper.tables import entries, markdown
 from akyolo.registry import operator, operators
 from akyolo.upstream.model import build_detector
 
 sys.path.insert(0, str(Path(__file__).parent / "upstream"))
+from readme_blocks import folders, fresh, table
 from tiny_training import MODEL, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,23 +85,36 @@ def test_speed_of_the_deformable_convolution():
         assert f"| {row} |" in README
 
 
-def test_the_comparison_of_operators():
-    """Its table is made of its records once more."""
-    folder = ROOT / "runs" / "records" / "compare-shapes"
-    spec, speed = read_spec(folder / "spec.yaml"), json.loads((folder / "speed.json").read_text())
-    ms = {row: times["median_ms"] for row, times in speed["rows"].items()}
-    found = records(folder, spec)
-    assert len(found) == 12
-    metrics = headline(spec.rows[0].protocol)
-    table = markdown(entries([row.row for row in spec.rows], found, metrics, ms), metrics, len(spec.seeds))
-    assert table in README and table in (folder / "table.md").read_text()
+def test_tables_of_series_are_made_of_their_records_once_more():
+    assert fresh(README) == README, "python tests/readme_blocks.py writes them"
+
+
+@pytest.mark.parametrize("folder", folders(README), ids=lambda folder: folder.name)
+def test_a_quoted_series_lies_there_with_its_plot(folder):
+    assert records(folder, read_spec(folder / "spec.yaml")) and table(folder) in (folder / "table.md").read_text()
     assert f"]({(folder / 'plot.png').relative_to(ROOT)})" in README and (folder / "plot.png").exists()
+
+
+def test_the_comparison_of_operators_is_quoted_whole():
+    folder = ROOT / "runs" / "records" / "compare-shapes"
+    assert folder in folders(README) and len(records(folder, read_spec(folder / "spec.yaml"))) == 12
 
 
 def test_speed_of_the_model():
     rows = {row["pass"]: row for row in RECORDS["bench-model-cpu"]["rows"] if "akconv5" in row["variant"]}
     assert f"takes {rows['training step']['ratio']:.2f} of" in README
     assert f"inference {rows['inference']['ratio']:.2f} (" in README
+
+
+def test_the_plan_of_a_table(tmp_path, monkeypatch, capfd):
+    """Its command prints what stands below it, given such a data set."""
+    _, command, plan = re.search(r"\$ (akyolo data prepare .*)\n\$ akyolo (.*)\n((?:[^$].*\n)+)", README).groups()
+    write_images(tmp_path, 2, 2)
+    (tmp_path / "visdrone").mkdir()
+    (tmp_path / "data.yaml").rename(tmp_path / "visdrone" / "data.yaml")
+    monkeypatch.chdir(tmp_path)
+    main(shlex.split(command))
+    assert capfd.readouterr().out == plan
 
 
 def test_one_file_under_all_protocols():

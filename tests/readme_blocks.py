@@ -1,0 +1,35 @@
+"""Tables that the README quotes from records, between `<!-- runs/records/NAME -->` and `<!-- end -->`.
+
+`python tests/readme_blocks.py` writes them anew, after new records in one of these folders.
+"""
+
+import re
+from pathlib import Path
+
+from akyolo.paper.report import counts_beside, rendered
+from akyolo.paper.rows import read_spec
+from akyolo.paper.series import records
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- (runs/records/\S+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
+
+
+def folders(text: str) -> list[Path]:
+    """Whose tables are quoted."""
+    return [ROOT / found[2] for found in BLOCK.finditer(text)]
+
+
+def table(folder: Path) -> str:
+    """The table of a series, made of its records once more."""
+    spec = read_spec(folder / "spec.yaml")
+    return rendered(folder, spec, records(folder, spec), counts_beside(spec))
+
+
+def fresh(text: str) -> str:
+    """The same text, its tables as the records are now."""
+    return BLOCK.sub(lambda found: f"{found[1]}\n{table(ROOT / found[2])}\n{found[4]}", text)
+
+
+if __name__ == "__main__":
+    README.write_text(fresh(README.read_text(encoding="utf-8")), encoding="utf-8")
