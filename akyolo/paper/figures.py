@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from akyolo.paper.tables import Entry
 
@@ -28,13 +29,15 @@ def plot(entries: Sequence[Entry], metric: str, title: str, printed: Mapping[str
     figure.suptitle(title, fontsize="medium", wrap=True)
     for place, entry in enumerate(entries):
         if entry.row in printed:
-            left.plot(printed[entry.row], place, "x", color=PAPER)
+            left.plot(printed[entry.row], place - 0.25, "x", color=PAPER)
         if metric in entry.metrics:
             _spread(left, place, entry, metric)
         elif not entry.seeds:
             left.annotate("not run", (0.02, place), xycoords=("axes fraction", "data"), va="center", color=DOTS)
-    paper = "; x: the paper" if printed else ""
-    left.set_xlabel(f"{metric} (dots: seeds; bar: standard deviation{paper})")
+    left.set_xlabel(f"{metric} (dots: seeds; bar: standard deviation)")
+    if printed:
+        left.set_xlabel(f"{metric}, % (x: the paper; dots: seeds; bar: standard deviation)")
+        left.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     left.set_yticks(range(len(entries)), [entry.row for entry in entries])
     left.set_ylim(len(entries) - 0.5, -0.5)
     left.grid(axis="x", alpha=0.3)

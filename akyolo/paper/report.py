@@ -50,11 +50,12 @@ def report(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[
         table["changed"] = [change.what for change in changed]
     heading = title(facts, spec)
     text = "\n".join([f"# {heading}", "", rendered(folder, spec, records, counts), *notes(facts, spec), ""])
-    row = spec.rows[0]
+    metric = headline(spec.rows[0].protocol)[-1]
+    above = "\n".join(filter(None, [heading, words(changed)]))
     for name, content in (
         (DATA, (json.dumps(table, indent=1) + "\n").encode()),
         (TABLE, text.encode()),
-        (PLOT, plot(found, headline(row.protocol)[-1], heading, _printed(spec, headline(row.protocol)[-1]))),
+        (PLOT, plot(found, metric, above, _printed(spec, metric))),
     ):
         (AtomicPath(folder) / name).write_bytes(content)
     return table

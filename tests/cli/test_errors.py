@@ -63,7 +63,7 @@ MODEL = "yolov8n-akconv5.yaml"
         (["train", MODEL, "recipe=yolo5"], "there is no recipe 'yolo5'\n  did you mean 'yolov5'"),
         (["train", MODEL, "obj=2"], "'obj=2' has no effect: Detect has no anchors"),
         (["train", "cfg/yolov5n.yaml", "anchor_t=1"], "'anchor_t=1' must be above 1"),
-        (["reproduce"], "write akyolo reproduce --static"),
+        (["reproduce"], "akyolo data prepare coco --root DIR"),
         (["import", "weights", "nope.pt"], "there is no file 'nope.pt'"),
         (["ops", "AKCon"], "unknown operator 'AKCon'\n  did you mean 'AKConv'"),
     ],
