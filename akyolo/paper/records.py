@@ -21,8 +21,8 @@ class Record:
         table: of the spec.
         row: its name there.
         seed: of the training.
-        asked: what the spec says of the row: base, swap, data, recipe, settings, protocol, evaluation; and `stated`, what
-            its table had there before the command changed it.
+        asked: what the spec says of the row: base, swap, data, recipe, settings, protocol, evaluation; and `stated`,
+            what its table had there before the command changed it.
         settings: every training argument as it was used, without the paths of this machine.
         batch: images of a step; less than asked for where upstream halved it, out of CUDA memory.
         images: trained on and validated on, by split.
