@@ -99,7 +99,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
     worker = training.parent()
     assert worker.name().startswith("ray::")
     worker.kill()
-    training.wait(10)  # nobody holds its stdin
+    training.wait(10)  # nobody holds its stdin any more; some versions of Ray end it too
     assert not (home / "Conv-seed0" / "record.json").exists()
     out, err = process.communicate()
     assert process.returncode == 0, out + err
