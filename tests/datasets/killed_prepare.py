@@ -117,7 +117,6 @@ def together(spec, source, folder):
         assert status == 0
     return {
         "said": [(folder / f"out{number}").read_text().split()[0] for number in range(4)],
-        "waited": sum("waiting for" in (folder / f"err{number}").read_text() for number in range(4)),
         "left": names(folder / "shared"),
         "alone": names(folder / "reference"),
     }

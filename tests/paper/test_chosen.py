@@ -68,5 +68,14 @@ def test_a_table_as_it_is_stays_as_it_is():
         "data": {"visdrone2021-det": CONTENT["data"]["visdrone2021-det"]},
         "tables": [SEVENTH],
     }
-    again = of_its_own(of_its_own(CONTENT, SEVENTH, [0], {"epochs": 2}), {**SEVENTH, "stated": {"data": "x"}}, [0], {})
-    assert again["tables"][0]["stated"] == {"data": "x"}
+
+
+def test_what_was_stated_first_stays_stated():
+    """A spec that a run has left may be run again with other changes."""
+    shortened = of_its_own(CONTENT, SEVENTH, [0], {"epochs": 2, "data": "mine.yaml"})
+    (table,) = of_its_own(shortened, shortened["tables"][0], [0], {"epochs": 3, "iou": 0.5})["tables"]
+    assert table["settings"]["epochs"] == 3 and table["stated"] == {
+        "data": "visdrone2021-det",
+        "settings": SEVENTH["settings"],
+        "evaluation": SEVENTH["evaluation"],
+    }
