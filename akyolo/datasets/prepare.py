@@ -191,9 +191,7 @@ def _remove(path: Path) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}-{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    atomic.replace(partial, file)
+    atomic.write(file, text.encode())
 
 
 def _read_pins(file: Path) -> dict[str, Any]:

@@ -27,16 +27,17 @@ def changes(row: TableRow, records: Sequence[Record]) -> list[Change]:
         row: any of the table.
         records: of the table.
     """
-    asked = [
-        _change(key, used, before.get(key))
-        for part in ("settings", "evaluation")
-        for before in (row.stated.get(part, getattr(row, part)),)
-        for key, used in getattr(row, part).items()
-        if used != before.get(key) and key not in OF_THE_MACHINE
-    ]
+    asked = [_change(*argument) for argument in other_arguments(row) if argument[0] not in OF_THE_MACHINE]
     recipe = row.stated.get("recipe", row.recipe)
     asked += [_change("recipe", row.recipe, recipe)] if recipe != row.recipe else []
     return list(dict.fromkeys([*asked, *_found(row, records)]))
+
+
+def other_arguments(row: TableRow) -> Iterator[tuple[str, Any, Any]]:
+    """Arguments of training and evaluation that are not as stated: name, what is used, what is stated."""
+    for part in ("settings", "evaluation"):
+        used, stated = getattr(row, part), row.stated.get(part, getattr(row, part))
+        yield from ((key, value, stated.get(key)) for key, value in used.items() if value != stated.get(key))
 
 
 def words(found: Sequence[Change]) -> str:

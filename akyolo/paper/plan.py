@@ -1,13 +1,12 @@
 """What a command will run, before it does."""
 
-import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from akyolo.errors import ConfigError
-from akyolo.paper.changes import changes, words
+from akyolo.paper.changes import changes, other_arguments, words
 from akyolo.paper.records import Record, read_record
 from akyolo.paper.rows import Spec, TableRow, runs_in_order
 from akyolo.paper.runs import RECORD, run_folder
@@ -106,13 +105,7 @@ def _data(row: TableRow) -> str:
 
 def _overridden(row: TableRow) -> str:
     """Everything that is not the spec's, whether it matters or not."""
-    pairs = [
-        f"{key}={value}"
-        for part in ("settings", "evaluation")
-        if part in row.stated
-        for key, value in getattr(row, part).items()
-        if value != row.stated[part].get(key)
-    ]
+    pairs = [f"{key}={used}" for key, used, _ in other_arguments(row)]
     return ", ".join([*pairs, *(f"{key}={getattr(row, key)}" for key in ("data", "recipe") if key in row.stated)])
 
 
@@ -131,12 +124,8 @@ def _key(asked: Mapping[str, Any]) -> tuple[Any, ...]:
 def _hours(row: TableRow, record: Record) -> float:
     """Of the whole run, even where it resumes."""
     epochs = row.settings.get("epochs", record.settings["epochs"])
-    return float(epochs * _seconds(record) / 3600)
-
-
-def _seconds(record: Record) -> float:
-    return statistics.median(epoch["seconds"] for epoch in record.curve)
+    return float(epochs * record.seconds_per_epoch / 3600)
 
 
 def _step(record: Record) -> str:
-    return f"{_seconds(record):.1f} s per epoch on {record.hardware['gpu']}"
+    return f"{record.seconds_per_epoch:.1f} s per epoch on {record.hardware['gpu']}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin
@@ -62,6 +63,11 @@ class Record:
     hardware: dict[str, Any]
     date: str
     format: int = FORMAT
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Median over the epochs, validation included."""
+        return float(statistics.median(epoch["seconds"] for epoch in self.curve))
 
 
 def write_record(file: Path, record: Record) -> None:

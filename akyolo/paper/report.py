@@ -11,7 +11,7 @@ from akyolo.metrics.cost import Cost
 from akyolo.metrics.protocols import headline
 from akyolo.paper.about import about, notes, title
 from akyolo.paper.beside import PERCENT, as_json_beside, markdown_beside, printed_metrics
-from akyolo.paper.changes import changes, words
+from akyolo.paper.changes import Change, changes, words
 from akyolo.paper.figures import plot
 from akyolo.paper.records import Record
 from akyolo.paper.rows import COUNTS, Spec
@@ -34,8 +34,8 @@ def report(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[
         records: of its runs, as far as they are over.
         counts: see `counts_beside`.
     """
-    measured, found, changed = _measured(folder), _entries(folder, spec, records), changes(spec.rows[0], records)
-    facts = about(spec, records)
+    measured, changed, facts = _measured(folder), changes(spec.rows[0], records), about(spec, records)
+    found = _entries(spec, records, measured)
     table = {
         "format": FORMAT,
         "table": spec.rows[0].table,
@@ -49,7 +49,7 @@ def report(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[
     if changed:
         table["changed"] = [change.what for change in changed]
     heading = title(facts, spec)
-    text = "\n".join([f"# {heading}", "", rendered(folder, spec, records, counts), *notes(facts, spec), ""])
+    text = "\n".join([f"# {heading}", "", _rendered(spec, found, changed, counts), *notes(facts, spec), ""])
     metric = headline(spec.rows[0].protocol)[-1]
     above = "\n".join(filter(None, [heading, words(changed)]))
     for name, content in (
@@ -63,7 +63,11 @@ def report(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[
 
 def rendered(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[str, Cost]) -> str:
     """The table, beside the paper's where its figures are printed; before it, what was other than it states."""
-    found, changed = _entries(folder, spec, records), changes(spec.rows[0], records)
+    found = _entries(spec, records, _measured(folder))
+    return _rendered(spec, found, changes(spec.rows[0], records), counts)
+
+
+def _rendered(spec: Spec, found: Sequence[Entry], changed: Sequence[Change], counts: Mapping[str, Cost]) -> str:
     warning = f"**{words(changed)}.**\n\n" if changed else ""
     if not printed_metrics(spec.rows):
         return warning + markdown(found, headline(spec.rows[0].protocol), len(spec.seeds))
@@ -76,8 +80,7 @@ def counts_beside(spec: Spec) -> dict[str, Cost]:
     return {row.row: counted(row) for row in spec.rows if any(name in row.printed for name in COUNTS)}
 
 
-def _entries(folder: Path, spec: Spec, records: Sequence[Record]) -> list[Entry]:
-    measured = _measured(folder)
+def _entries(spec: Spec, records: Sequence[Record], measured: dict[str, Any] | None) -> list[Entry]:
     ms = {row: times["median_ms"] for row, times in measured["rows"].items()} if measured else {}
     metrics = dict.fromkeys([*headline(spec.rows[0].protocol), *printed_metrics(spec.rows)])
     return entries([row.row for row in spec.rows], records, list(metrics), ms)

@@ -13,6 +13,7 @@ from akyolo.paper.child import SPEC
 from akyolo.paper.records import Record, read_record
 from akyolo.paper.rows import Spec, read_spec, runs_in_order
 from akyolo.paper.runs import LOCK, RECORD, check_model, run_folder
+from akyolo.paper.spec_file import read_spec_file
 from akyolo.upstream.atomic import AtomicPath, remove_partial
 
 
@@ -55,9 +56,7 @@ def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
     if alike := [row for row, home in zip(rows, homes, strict=True) if homes.count(home) > 1]:
         raise ConfigError(f"{' and '.join(alike)} would share a folder", remedy="write one of them in another way")
     if (folder / SPEC).exists():
-        read_spec(folder / SPEC)  # it is one
-        there = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
-        if different := dict.fromkeys(_different(there, dict(spec))):
+        if different := dict.fromkeys(_different(read_spec_file(folder / SPEC), dict(spec))):
             raise ConfigError(f"holds other runs: {'; '.join(different)}", where=str(folder), remedy="use another name")
     elif folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
         raise ConfigError(f"is not empty and has no {SPEC}", where=str(folder), remedy="use another name")

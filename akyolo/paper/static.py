@@ -6,11 +6,10 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from akyolo.metrics.cost import Cost, paper_cost
 from akyolo.paper.rows import TableRow
+from akyolo.paper.runs import model_of
 from akyolo.registry import is_registered
-from akyolo.rows import swap
 from akyolo.upstream.logs import silence
 from akyolo.upstream.model import build_detector
-from akyolo.upstream.model_yaml import read_model_yaml
 
 SIDE = 640  # pixels, at which the paper counts
 PARAMS_STEP, GFLOPS_STEP = Decimal("0.01"), Decimal("0.1")  # what the paper prints: millions, and GFLOPs
@@ -41,11 +40,8 @@ def static_results(rows: Sequence[TableRow]) -> Iterator[StaticResult]:
 def counted(row: TableRow) -> Cost:
     """Its model for the classes of its data set, as the paper counts."""
     with silence():
-        cfg = read_model_yaml(row.base)
-        cfg = {**cfg, "nc": row.classes} if row.classes else cfg
-        if row.swap:
-            cfg, _ = swap(cfg, row.swap)
-        return paper_cost(build_detector(cfg), SIDE, SIDE)
+        cfg = model_of(row)
+        return paper_cost(build_detector({**cfg, "nc": row.classes} if row.classes else cfg), SIDE, SIDE)
 
 
 def _compared(row: TableRow, ours: Cost | None) -> StaticResult:

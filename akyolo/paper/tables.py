@@ -74,7 +74,6 @@ def _entry(
     if not records:
         return Entry(row)
     found = [record.metrics[record.asked["protocol"]] for record in records]
-    seconds = [statistics.median(epoch["seconds"] for epoch in record.curve) for record in records]
     return Entry(
         row=row,
         seeds=tuple(record.seed for record in records),
@@ -85,7 +84,7 @@ def _entry(
         gflops=records[0].gflops,
         ms=ms,
         ms_ratio=ms / first_ms if ms and first_ms else None,
-        seconds_per_epoch=statistics.mean(seconds),
+        seconds_per_epoch=statistics.mean(record.seconds_per_epoch for record in records),
         peak_bytes=max((record.peak_bytes or 0 for record in records), default=0) or None,
     )
 

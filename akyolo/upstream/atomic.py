@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from akyolo.atomic import replace
+from akyolo.atomic import write
 from akyolo.errors import TrainingError
 
 
@@ -22,12 +22,9 @@ class AtomicPath(type(Path())):  # type: ignore[misc]
         Raises:
             TrainingError: the disk is full; what was there before is untouched.
         """
-        partial = Path(self.parent, f".{self.name}-{os.getpid()}.partial")
         try:
-            partial.write_bytes(data)
-            replace(partial, self)
+            write(self, data)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise TrainingError(

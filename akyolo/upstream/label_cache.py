@@ -6,6 +6,7 @@ deleted. Upstream still compares the hash of all paths, sizes and times, so what
 """
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
-from akyolo.atomic import replace
+from akyolo.atomic import write
 
 ARRAY, TUPLE = "__array__", "__tuple__"
 
@@ -38,9 +39,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     data = bytearray()
     structure = json.dumps(_pack(content, data)).encode()
-    partial = file.with_name(f".{file.stem}-{os.getpid()}.npz")
-    np.savez(partial, structure=np.frombuffer(structure, np.uint8), data=np.frombuffer(bytes(data), np.uint8))
-    replace(partial, file)
+    buffer = io.BytesIO()
+    np.savez(buffer, structure=np.frombuffer(structure, np.uint8), data=np.frombuffer(bytes(data), np.uint8))
+    write(file, buffer.getvalue())
 
 
 def _pack(value: Any, data: bytearray) -> Any:

@@ -15,8 +15,7 @@ from akyolo.errors import ConfigError
 
 def offset_parameters(model: nn.Module) -> list[nn.Parameter]:
     """What moves taps in a model: whatever its modules yield under this name."""
-    sources: list[Any] = [module for module in model.modules() if hasattr(module, "offset_parameters")]
-    return [parameter for module in sources for parameter in module.offset_parameters()]
+    return [parameter for module in _with(model, "offset_parameters") for parameter in module.offset_parameters()]
 
 
 def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: float) -> None:
@@ -52,7 +51,7 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
 
 def call_after_steps(optimizer: Optimizer, model: nn.Module) -> None:
     """Let modules with `after_step()` mend their parameters after every step, before they are averaged or saved."""
-    after: list[Any] = [module for module in model.modules() if hasattr(module, "after_step")]
+    after = _with(model, "after_step")
 
     def mend(*_: Any) -> None:
         for module in after:
@@ -66,11 +65,16 @@ def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
 
     With MuSGD there are two such groups, the first with three times the rate: each parameter keeps its rate.
     """
-    sources: list[Any] = [module for module in model.modules() if hasattr(module, "undecayed_parameters")]
-    exempt = {id(parameter) for module in sources for parameter in module.undecayed_parameters()}
+    asking = _with(model, "undecayed_parameters")
+    exempt = {id(parameter) for module in asking for parameter in module.undecayed_parameters()}
     without_decay = [group for group in optimizer.param_groups if group.get("param_group") == "bn"]
     for group in optimizer.param_groups:
         moved = [parameter for parameter in group["params"] if id(parameter) in exempt]
         if moved:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in exempt]
             next(other for other in without_decay if other["lr"] == group["lr"])["params"] += moved
+
+
+def _with(model: nn.Module, method: str) -> list[Any]:
+    """The modules that have this method."""
+    return [module for module in model.modules() if hasattr(module, method)]
