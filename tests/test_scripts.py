@@ -21,7 +21,8 @@ def told(tmp_path):
         (tmp_path / file).chmod(0o755)
 
     def run(script, *words, **environment):
-        shutil.copy(SCRIPTS / script, tmp_path / "scripts" / script)
+        for name in (script, "from-archives"):
+            shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
         subprocess.run([tmp_path / "scripts" / script, *words], env=os.environ | environment, check=True)
         return (tmp_path / "told").read_text().splitlines()
 
@@ -40,11 +41,11 @@ def test_prepare_then_every_table_of_the_data_set(told, script, tables, boxes):
 
 
 def test_tables_models_and_arguments(told):
-    found = told("visdrone", "7", "cfg/yolov8n-akconv5.yaml", "epochs=2", ARCHIVES="my archives")
+    found = told("visdrone", "7", "cfg/yolov8n-akconv5.yaml", "epochs=2", "name=two words", ARCHIVES="my archives")
     data, best = "<data=data/visdrone/data.yaml>", "runs/visdrone/yolov8n-akconv5"
     assert found == [
         "<data><prepare><visdrone><--root><data/visdrone><--from><my archives>",
-        f"<reproduce><--table><7>{data}<epochs=2>",
-        f"<train><cfg/yolov8n-akconv5.yaml><save_dir={best}>{data}<epochs=2>",
+        f"<reproduce><--table><7>{data}<epochs=2><name=two words>",
+        f"<train><cfg/yolov8n-akconv5.yaml><save_dir={best}>{data}<epochs=2><name=two words>",
         f"<val><{best}/weights/best.pt>{data}<protocol=yolov5><conf=0.001><iou=0.6><max_det=300>",
     ]
