@@ -40,4 +40,4 @@ def writing(out: Path) -> "Iterator[AtomicPath]":
     try:
         yield AtomicPath(out)
     except OSError as error:
-        raise ConfigError(f"-o {out} cannot be written: {error.strerror or error}") from None
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from None

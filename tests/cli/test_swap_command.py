@@ -131,6 +131,6 @@ def test_a_folder_that_cannot_be_written_is_named(fails, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(AtomicPath, "write_bytes", refuse)
-    assert "-o mine.yaml cannot be written: Permission denied" in fails(
+    assert "mine.yaml cannot be written: Permission denied" in fails(
         "swap", "yolov8n.yaml", *TO_AKCONV5, "-o", "mine.yaml"
     )
