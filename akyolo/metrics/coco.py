@@ -45,7 +45,7 @@ def evaluated(found: Detections, truth: GroundTruth, fast: bool) -> Any:
     """A finished `COCOeval`, or `COCOeval_faster`.
 
     Args:
-        found: clipped to their images first.
+        found: as `Detections.results` gives them.
         truth: what is there.
         fast: which of the two.
     """
@@ -76,7 +76,7 @@ def _objects(truth: GroundTruth) -> list[dict[str, Any]]:
 
 
 def _results(found: Detections, truth: GroundTruth) -> list[dict[str, Any]]:
-    boxes = found.clipped(truth.sizes).astype(np.float64)
+    boxes = found.results(truth.sizes).astype(np.float64)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     return _annotations(boxes, found.image, found.classes, area=area, score=found.scores)
 

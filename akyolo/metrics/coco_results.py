@@ -31,6 +31,7 @@ def read_coco_results(file: Path, annotations: Path) -> tuple[Detections, Ground
             scores=np.array([row["score"] for row in rows], np.float64),
             classes=np.array([of_class[row["category_id"]] for row in rows], np.int32),
             image=np.array([of_image[row["image_id"]] for row in rows], np.int32),
+            final=True,
         )
     except KeyError as error:
         raise ConfigError(f"has no {error} that {annotations} knows", where=str(file)) from None

@@ -50,6 +50,7 @@ class Detections:
         split: of it.
         annotations: whether its ground truth was a COCO json, and not its label files.
         labels_sha256: of that ground truth; None where nobody knows.
+        final: whether the boxes are results as another program wrote them, which nobody clips any more.
     """
 
     images: tuple[str, ...]
@@ -67,6 +68,7 @@ class Detections:
     split: str | None = None
     annotations: bool = False
     labels_sha256: str | None = None
+    final: bool = False
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -89,9 +91,9 @@ class Detections:
         )
         return buffer.getvalue()
 
-    def clipped(self, sizes: NDArray[np.integer]) -> NDArray[np.floating]:
-        """(D, 4): the corners within their images of these sizes (I, 2)."""
-        return clip(self.xyxy_px, sizes[self.image])
+    def results(self, sizes: NDArray[np.integer]) -> NDArray[np.floating]:
+        """(D, 4): the corners as a program hands them to an evaluation, within their images of these sizes (I, 2)."""
+        return self.xyxy_px if self.final else clip(self.xyxy_px, sizes[self.image])
 
 
 def clip(xyxy_px: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.floating]:

@@ -33,7 +33,7 @@ Values = NDArray[np.floating]
 def score_visdrone(found: Detections, truth: GroundTruth) -> tuple[Metrics, Mapping[str, Metrics]]:
     """AP, AP50, AP75, AR1, AR10, AR100 and AR500 over classes weighted by images, `_plain`, and by class."""
     objects = _outside(truth.xyxy_px, truth.image, truth)
-    boxes, image = found.clipped(truth.sizes).astype(np.float64), found.image
+    boxes, image = found.results(truth.sizes).astype(np.float64), found.image
     best = np.lexsort((-found.scores, image))
     best = best[_outside(boxes[best], image[best], truth)]
     rank = _rank(image[best])

@@ -78,6 +78,16 @@ def test_pycocotools_on_the_files_says_the_same(official):
     assert np.mean([one["AP"] for one in per_class.values()]) == pytest.approx(values["AP"])
 
 
+def test_results_that_leave_their_images_are_scored_as_they_are(official, tmp_path):
+    """pycocotools cuts nothing at the edges: what a program wrote is what it is scored by."""
+    rows, beyond = json.loads(official[1].read_text()), tmp_path / "results.json"
+    for place, row in enumerate(rows):
+        row["bbox"] = [row["bbox"][0] - 20, row["bbox"][1], row["bbox"][2] + 90 * (place % 3), row["bbox"][3]]
+    beyond.write_text(json.dumps(rows))
+    values, _ = score_coco(*read_coco_results(beyond, official[0]))
+    assert list(values.values()) == pytest.approx(by_pycocotools(official[0], beyond), abs=1e-9)
+
+
 def test_faster_coco_eval_says_the_same(official):
     pytest.importorskip("faster_coco_eval")
     found, there = read_coco_results(official[1], official[0])

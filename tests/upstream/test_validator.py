@@ -92,7 +92,7 @@ def test_the_file_holds_all_that_upstream_found(trained, evaluated):
     found = read_detections(evaluated[1])
     sizes = np.array([SIZES[number % 3] for number in range(9)])
     assert found.sizes.tolist() == sizes.tolist() and found.images[3] == "images/val/03.png"
-    boxes = found.clipped(found.sizes)
+    boxes = found.results(found.sizes)
     ltwh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
     rows = zip(found.image, found.classes, found.scores, ltwh, strict=True)
     ours = [
