@@ -29,7 +29,8 @@ class GroundTruth:
         ignored: (B,) whether it is neither to be found nor to be missed (VOC's difficult, VisDrone's score 0).
         region_xyxy_px: (R, 4) regions in which nothing is scored (VisDrone).
         region_image: (R,) integers, which of `images`.
-        sha256: of the json, or of the label files, one after the other in the order of `images`.
+        sha256: of the label files, one after the other in the order of `images`; of a json, of what is scored, which
+            is the same in COCO's own file as in one without its masks.
         ids: (I,) image ids of a json, else None.
         categories: category ids of a json by class, else None.
     """
@@ -79,7 +80,7 @@ class GroundTruth:
         place = np.full(len(self.images), -1)
         place[chosen] = np.arange(len(chosen))
         part, regions = self._with_objects(place[self.image] >= 0), place[self.region_image] >= 0
-        return replace(
+        part = replace(
             part,
             images=tuple(images),
             sizes=self.sizes[chosen],
@@ -88,10 +89,21 @@ class GroundTruth:
             region_image=place[self.region_image][regions],
             ids=self.ids and tuple(self.ids[index] for index in chosen),
         )
+        return replace(part, sha256=_checksum(part))
 
 
 def _key(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).stem
+
+
+def _checksum(truth: GroundTruth) -> str:
+    """SHA-256 of classes, images, objects and regions, in whatever order a file has them."""
+    keys = [_key(name) for name in truth.images]
+    columns = (truth.classes, truth.xyxy_px, truth.area, truth.crowd, truth.ignored)
+    objects = zip((keys[index] for index in truth.image), *(values.tolist() for values in columns), strict=True)
+    regions = zip((keys[index] for index in truth.region_image), truth.region_xyxy_px.tolist(), strict=True)
+    content = [truth.names, sorted(keys), sorted(objects), sorted(regions)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def from_coco_json(file: Path) -> GroundTruth:
@@ -101,14 +113,13 @@ def from_coco_json(file: Path) -> GroundTruth:
         DatasetError: it cannot be read, or lacks something.
     """
     try:
-        raw = file.read_bytes()
-        found = json.loads(raw)
+        found = json.loads(file.read_bytes())
         images, categories = found["images"], sorted(found["categories"], key=lambda one: one["id"])
         of_image = {one["id"]: index for index, one in enumerate(images)}
         of_class = {one["id"]: index for index, one in enumerate(categories)}
         objects = found["annotations"]
         boxes, regions = _corners(objects), found.get("ignored_regions", ())
-        return GroundTruth(
+        truth = GroundTruth(
             images=tuple(str(one["file_name"]) for one in images),
             sizes=np.array([(one["width"], one["height"]) for one in images], np.int32).reshape(-1, 2),
             names=tuple(str(one["name"]) for one in categories),
@@ -120,10 +131,11 @@ def from_coco_json(file: Path) -> GroundTruth:
             ignored=np.array([bool(one.get("ignore") or one.get("difficult")) for one in objects], bool),
             region_xyxy_px=_corners(regions),
             region_image=np.array([of_image[one["image_id"]] for one in regions], np.int32),
-            sha256=hashlib.sha256(raw).hexdigest(),
+            sha256="",
             ids=tuple(of_image),
             categories=tuple(of_class),
         )
+        return replace(truth, sha256=_checksum(truth))
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot be read as a COCO json: {first_line(error)}", where=str(file)) from None
     except (AttributeError, IndexError, KeyError, TypeError) as error:

@@ -83,7 +83,28 @@ def test_a_json(tmp_path):
     assert found.area.tolist() == [600.5, 9, 56]
     assert found.crowd.tolist() == [False, True, False] and found.ignored.tolist() == [False, False, True]
     assert found.region_xyxy_px.tolist() == [[100, 50, 120, 60]] and found.region_image.tolist() == [1]
-    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_the_checksum_of_a_json_is_of_what_is_scored(tmp_path):
+    """The same file with masks, in another order, or with images that nobody asks for, has the same."""
+    whole = from_coco_json(write(tmp_path, coco())).of(("images/val/b.png", "images/val/a.png"), "gt")
+    masked = [one | {"segmentation": [[1, 2, 3]], "id": n} for n, one in enumerate(reversed(coco()["annotations"]))]
+    more = [*reversed(coco()["images"]), {"id": 8, "file_name": "c.jpg", "width": 9, "height": 9}]
+    official = from_coco_json(write(tmp_path, coco(info={}, annotations=masked, images=more)))
+    assert official.of(("a.png", "b.png"), "gt").sha256 == whole.sha256 != official.sha256
+    for changes in (
+        {"bbox": [10, 20, 30, 41]},
+        {"area": 600},
+        {"iscrowd": 1},
+        {"ignore": 1},
+        {"category_id": 2},
+        {"image_id": 7},
+    ):
+        first, *others = coco()["annotations"]
+        changed = from_coco_json(write(tmp_path, coco(annotations=[first | changes, *others])))
+        assert changed.of(("b.png", "a.png"), "gt").sha256 != whole.sha256
+    for regions in ([], [{"image_id": 7, "bbox": [100, 50, 20, 10]}]):
+        assert from_coco_json(write(tmp_path, coco(ignored_regions=regions))).sha256 != whole.sha256
 
 
 def test_a_part_of_its_images_in_another_order(tmp_path):

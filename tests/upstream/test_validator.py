@@ -254,7 +254,16 @@ def test_the_json_that_the_data_set_names_is_its_truth(trained, tmp_path):
     file.rename(file.with_name("away.json"))
     with pytest.raises(DatasetError, match=r"val\.json: cannot be read"):  # before the first image
         model.val(data=data, protocol="coco", project=str(tmp_path / "none"), **EVALUATION)
-    file.write_text(json.dumps(coco_of(tmp_path)) + " ")
+    content = coco_of(tmp_path)
+    for one in content["annotations"]:
+        one["segmentation"] = [[1, 2, 3, 4, 5, 6]]
+    official = tmp_path / "instances.json"
+    official.write_text(json.dumps(content))  # as COCO publishes it, and a prepared one has it without the masks
+    assert score_file(model.detections, ["coco"], annotations=official) == [named]
+    content["annotations"][0]["bbox"][0] += 1
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"has other labels \(.{12}\) than .*detections\.npz was made with"):
+        score_file(model.detections, ["coco"], annotations=file)
     with pytest.raises(DatasetError, match=r"has other labels \(.{12}\) than .*detections\.npz was made with"):
         score_file(model.detections, ["coco"])
 
