@@ -5,6 +5,7 @@ folder, or when all of them together are larger than an honest archive of that s
 really comes out is counted too, since a header may lie.
 """
 
+import lzma
 import shutil
 import stat
 import tarfile
@@ -21,7 +22,14 @@ from akyolo.errors import DatasetError
 
 GROWTH = 4  # times its own size an archive of photographs and their annotations may unpack to
 CHUNK = 1 << 20
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, OSError, RuntimeError, ValueError),
+)
+
+
+class BrokenArchiveError(DatasetError):
+    """It is incomplete or was altered, or was never an archive."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ def unpack(archive: Path, into: Path) -> None:
     """Unpack a zip or tar file into a folder that is there.
 
     Raises:
-        DatasetError: it is broken, hostile, or larger than the free space; what was written before stays in `into`.
+        BrokenArchiveError: it is no whole archive; what was written before stays in `into`.
+        DatasetError: it is hostile, or larger than the free space.
     """
     limit = GROWTH * archive.stat().st_size
     try:
@@ -51,7 +60,9 @@ def unpack(archive: Path, into: Path) -> None:
             for one in checked:
                 limit -= _write(one, into, limit, progress)
     except BROKEN as error:
-        raise DatasetError(f"is no whole archive: {error}", where=str(archive)) from error
+        if getattr(error, "errno", None):  # of the file system; bz2 says without a number what it cannot read
+            raise
+        raise BrokenArchiveError(f"is no whole archive: {error}", where=str(archive), remedy="Get it again.") from error
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:
@@ -123,7 +134,7 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
         with tarfile.open(archive) as opened_tar:
             yield (_of_tar(opened_tar, info) for info in opened_tar)
     else:
-        raise DatasetError("is neither a zip nor a tar file", where=str(archive))
+        raise BrokenArchiveError("is neither a zip nor a tar file", where=str(archive), remedy="Get it again.")
 
 
 def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from akyolo import atomic
 from akyolo.datasets import coco, visdrone, voc_sets
-from akyolo.datasets.archive import unpack
+from akyolo.datasets.archive import BrokenArchiveError, unpack
 from akyolo.datasets.download import fetch, md5_of, verify
 from akyolo.datasets.images import IMAGE_SUFFIXES
 from akyolo.datasets.pictures import summary_of
@@ -154,8 +154,8 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
     try:
         unpacked.mkdir(parents=True)
         tree.mkdir()
-        for file in files:
-            unpack(file, unpacked)
+        for archive, file in zip(known, files, strict=True):
+            _unpack(file, unpacked, unchecked=not source and archive.md5 is None)
         readouts = {split: _read(spec, split, unpacked, boxes) for split in spec.splits}
         _check(spec, readouts)
         write_tree(_as_set(spec, readouts), tree, root, move)
@@ -224,6 +224,15 @@ def _on_disk(archives: list[Archive], folder: Path) -> list[Path]:
 def _download(archives: list[Archive], folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     return [fetch(archive, folder) for archive in archives]
+
+
+def _unpack(file: Path, into: Path, unchecked: bool) -> None:
+    try:
+        unpack(file, into)
+    except BrokenArchiveError:
+        if unchecked:  # a download that nobody could tell from a whole one before: the next start gets it again
+            file.unlink()
+        raise
 
 
 def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> Readout:

@@ -156,6 +156,32 @@ def test_what_is_no_archive_is_named(tmp_path, into, content):
         unpack(tmp_path / "a.zip", into)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("at", [45, 1000])
+def test_damage_is_said_in_one_way_whatever_the_compression(tmp_path, into, method, at):
+    file = tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a", random.Random(0).randbytes(5000))
+    content = bytearray(file.read_bytes())
+    content[at] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.zip: is no whole archive"):
+        unpack(file, into)
+
+
+def test_a_damaged_tar_xz_too(tmp_path, into):
+    file, noise = tmp_path / "a.tar.xz", random.Random(0).randbytes(100_000)
+    with tarfile.open(file, "w:xz") as archive:
+        info = tarfile.TarInfo("a")
+        info.size = len(noise)
+        archive.addfile(info, io.BytesIO(noise))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.tar\.xz: is no whole archive"):
+        unpack(file, into)
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(["zip", "tar"]))
 def test_a_broken_archive_gives_an_error_of_ours_and_nothing_outside(tmp_path_factory, data, kind):

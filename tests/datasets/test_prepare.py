@@ -219,6 +219,22 @@ def test_an_archive_that_is_gone_leaves_the_others_for_the_next_try(served, tmp_
     assert run(served, tmp_path / "out", source=None).fresh
 
 
+@pytest.mark.parametrize("made", ["visdrone"], indirect=True)
+@pytest.mark.parametrize("sent", [b"<html>please log in</html>", None])
+def test_what_a_mirror_sent_in_the_place_of_an_archive_is_got_again(served, tmp_path, sent):
+    """Nobody publishes VisDrone's sums, so that only the unpacking tells: a page, or a half."""
+    archive = served.folder / "VisDrone2019-DET-val.zip"
+    whole = archive.read_bytes()
+    archive.write_bytes(sent or whole[: len(whole) // 2])
+    with pytest.raises(DatasetError, match=r"val\.zip: is neither a zip nor a tar file\n  Get it again"):
+        run(served, tmp_path / "out", source=None)
+    with pytest.raises(DatasetError, match=r"val\.zip: is neither a zip nor a tar file\n  Get it again"):
+        run(served, tmp_path / "from")
+    assert archive.exists()  # the user's own
+    archive.write_bytes(whole)
+    assert run(served, tmp_path / "out", source=None).fresh
+
+
 def test_archives_in_a_read_only_folder(made, tmp_path):
     for one in (*made.folder.iterdir(), made.folder):
         one.chmod(0o555)
