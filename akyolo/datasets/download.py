@@ -18,7 +18,7 @@ ROUNDS = 3
 PAUSE = 2.0  # seconds before the mirrors are asked again
 ALTERED = "It is incomplete or was altered; get it again."
 TIMEOUT = 30.0  # seconds without a byte
-BROKEN = (OSError, http.client.HTTPException)  # every error of urllib's is an OSError
+BROKEN = (OSError, http.client.HTTPException, ValueError)  # of an address, or of a header, that is none: ValueError
 
 
 class MirrorError(Exception):

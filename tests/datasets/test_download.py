@@ -163,6 +163,14 @@ def test_nobody_answers(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("url", ["http://[::1/a.zip", "http://127.0.0.1/données.zip", "http://127.0.0.1:x/a.zip"])
+def test_an_address_that_is_none_is_that_mirrors_fault(tmp_path, url):
+    with pytest.raises(DatasetError, match=r"a\.zip: cannot be downloaded: http://"):
+        fetch(archive(url), tmp_path)
+    with Mirror() as mirror:
+        assert fetch(archive(url, mirror.url), tmp_path).read_bytes() == CONTENT
+
+
 def test_no_space_is_said_before_the_first_byte_and_keeps_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "a.zip.part").write_bytes(CONTENT[:5000])
     monkeypatch.setattr("akyolo.datasets.archive.shutil.disk_usage", lambda _: type("Usage", (), {"free": 7}))
