@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Split:
-    """Its sources, and what has to be counted in it in the end (see `COUNTS`)."""
+    """Its sources, several for VOC alone, and what has to be counted in it in the end (see `COUNTS`)."""
 
     sources: tuple[Source, ...]
     counts: Mapping[str, int]
@@ -100,6 +100,10 @@ def read_spec(file: Path) -> Spec:
     splits = {name: _split(_Reader(where, one, _keys(Split))) for name, where, one in top.mappings("splits", SPLITS)}
     if not {"train", "val"} <= splits.keys():
         raise DatasetError("splits must have train and val", where=top.where)
+    for name, split in splits.items():
+        if form != "voc-xml" and (len(split.sources) > 1 or split.sources[0].list):
+            what = f"splits.{name}: several sources, or a list of stems, are for voc-xml alone"
+            raise DatasetError(what, where=top.where)
     return Spec(str(file), form, names, archives, splits)  # type: ignore[arg-type]
 
 

@@ -75,6 +75,19 @@ def test_a_mistake_is_named_with_its_place(made, path, value, message):
         read_spec(changed(made, path, value))
 
 
+@pytest.mark.parametrize("form", ["coco", "visdrone"])
+@pytest.mark.parametrize("kind", ["twice", "list"])
+def test_what_a_format_would_not_read_is_refused(tmp_path, form, kind):
+    """A second source of COCO or VisDrone, or a list of stems."""
+    made = getattr(look_alikes, form)(tmp_path / "published")
+    source = made.content["splits"]["train"]["sources"][0]
+    sources = [source, source] if kind == "twice" else [source | {"list": "train.txt"}]
+    with pytest.raises(
+        DatasetError, match=r"splits\.train: several sources, or a list of stems, are for voc-xml alone"
+    ):
+        read_spec(changed(made, (*SPLIT, "sources"), sources))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "a: !!python/name:os.system", "a: \xff", "a: &x [*x, 2001-99-99]"])
 def test_what_is_no_mapping_is_named(tmp_path, text):
     (tmp_path / "a.yaml").write_bytes(text.encode("latin-1"))
