@@ -33,6 +33,8 @@ def read_coco_results(file: Path, annotations: Path) -> tuple[Detections, Ground
             image=np.array([of_image[row["image_id"]] for row in rows], np.int32),
             final=True,
         )
+        if not (np.isfinite(ltwh_px).all() and ((found.scores >= 0) & (found.scores <= 1)).all()):
+            raise ValueError("a box that is not finite, or a score that is not within 0 to 1")
     except KeyError as error:
         raise ConfigError(f"has no {error} that {annotations} knows", where=str(file)) from None
     except (OSError, TypeError, ValueError) as error:

@@ -117,6 +117,8 @@ def from_coco_json(file: Path) -> GroundTruth:
         images, categories = found["images"], sorted(found["categories"], key=lambda one: one["id"])
         of_image = {one["id"]: index for index, one in enumerate(images)}
         of_class = {one["id"]: index for index, one in enumerate(categories)}
+        if len(of_image) < len(images) or len(of_class) < len(categories):
+            raise ValueError("two images, or two categories, have one id")
         objects = found["annotations"]
         boxes, regions = _corners(objects), found.get("ignored_regions", ())
         truth = GroundTruth(
@@ -126,7 +128,7 @@ def from_coco_json(file: Path) -> GroundTruth:
             xyxy_px=boxes,
             classes=np.array([of_class[one["category_id"]] for one in objects], np.int32),
             image=np.array([of_image[one["image_id"]] for one in objects], np.int32),
-            area=np.array([one.get("area", one["bbox"][2] * one["bbox"][3]) for one in objects], np.float64),
+            area=np.array([_area(one) for one in objects], np.float64),
             crowd=np.array([bool(one.get("iscrowd")) for one in objects], bool),
             ignored=np.array([bool(one.get("ignore") or one.get("difficult")) for one in objects], bool),
             region_xyxy_px=_corners(regions),
@@ -135,12 +137,19 @@ def from_coco_json(file: Path) -> GroundTruth:
             ids=tuple(of_image),
             categories=tuple(of_class),
         )
+        if not all(np.isfinite(values).all() for values in (truth.xyxy_px, truth.area, truth.region_xyxy_px)):
+            raise ValueError("a box or an area is not finite")
         return replace(truth, sha256=_checksum(truth))
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot be read as a COCO json: {first_line(error)}", where=str(file)) from None
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         reason = f"is no COCO json of objects ({type(error).__name__}: {first_line(error)})"
         raise DatasetError(reason, where=str(file)) from None
+
+
+def _area(one: Mapping[str, Any]) -> float:
+    area = one.get("area")
+    return float(one["bbox"][2] * one["bbox"][3] if area is None else area)
 
 
 def _corners(annotated: Iterable[Mapping[str, Any]]) -> NDArray[np.floating]:

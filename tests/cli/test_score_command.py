@@ -117,6 +117,11 @@ def test_results_of_another_program(tmp_path, fails, capfd):
     for wrong, reason in (({"image_id": 5}, "has no 5 that"), ({"category_id": 1}, "has no 1 that")):
         results.write_text(json.dumps([{**rows[0], **wrong}]))
         assert reason in fails("score", str(results), "--annotations", str(truth))
+    for wrong in ({"score": float("nan")}, {"score": None}, {"score": 95}, {"bbox": [8, 5, float("inf"), 20]}):
+        results.write_text(json.dumps([{**rows[0], **wrong}]))
+        assert "results.json: is no json of results (a box that is" in fails(
+            "score", str(results), "--annotations", str(truth)
+        )
     for text in ('{"a": 1}', "[3]", "[", '[{"image_id": 8, "category_id": 7, "bbox": [1, 2], "score": 1}]'):
         results.write_text(text)
         assert "results.json: " in fails("score", str(results), "--annotations", str(truth))

@@ -107,6 +107,13 @@ def test_the_checksum_of_a_json_is_of_what_is_scored(tmp_path):
         assert from_coco_json(write(tmp_path, coco(ignored_regions=regions))).sha256 != whole.sha256
 
 
+def test_an_area_that_nobody_says_is_the_boxs(tmp_path):
+    one = coco()["annotations"][0]
+    for said in ({}, {"area": None}):
+        file = write(tmp_path, coco(annotations=[{key: one[key] for key in one if key != "area"} | said]))
+        assert from_coco_json(file).area.tolist() == [1200]
+
+
 def test_a_part_of_its_images_in_another_order(tmp_path):
     whole = from_coco_json(write(tmp_path, coco()))
     both, one = whole.of(("images/val/a.png", "b.png"), "gt"), whole.of(("images/val/a.png",), "gt")
@@ -132,10 +139,15 @@ def test_images_that_it_does_not_have_or_cannot_tell_apart(tmp_path):
         coco(annotations=[{"image_id": 3, "category_id": 1, "bbox": [1, 2, 3, 4]}]),
         coco(annotations=[{"image_id": 3, "category_id": 5, "bbox": [1, 2, 3]}]),
         coco(annotations=[{"image_id": 3, "category_id": 5, "bbox": [1, 2, "x", 4]}]),
+        coco(annotations=[{"image_id": 3, "category_id": 5, "bbox": [1, 2, float("nan"), 4]}]),
+        coco(annotations=[{"image_id": 3, "category_id": 5, "bbox": [1, 2, 3, 4], "area": float("nan")}]),
+        coco(ignored_regions=[{"image_id": 3, "bbox": [1, 2, float("inf"), 4]}]),
         coco(images=[{"id": 7}]),
+        coco(images=[*coco()["images"], {"id": 3, "file_name": "c.jpg", "width": 9, "height": 9}]),
         coco(categories="cat"),
+        coco(categories=[*coco()["categories"], {"id": 2, "name": "cow"}]),
     ],
-    ids=range(8),
+    ids=range(13),
 )
 def test_another_json_is_refused_by_its_name(tmp_path, content):
     with pytest.raises(DatasetError, match=r"instances\.json: "):
