@@ -50,9 +50,11 @@ def score(protocol: str, found: Detections, truth: GroundTruth) -> Score:
 
     Raises:
         ConfigError: there is no such protocol.
-        DatasetError: there is no object to find.
+        DatasetError: there is no object to find, or two classes have one name.
     """
     check_protocol(protocol)
+    if len(set(truth.names)) < len(truth.names):
+        raise DatasetError(f"two of the classes {', '.join(truth.names)} have one name", where=found.data)
     metrics, per_class = PROTOCOLS[protocol](found, truth)
     if not per_class or (truth.crowd | truth.ignored).all():
         what = f"none of the {len(truth.images)} images has an object to find under protocol {protocol}"

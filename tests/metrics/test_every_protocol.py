@@ -54,6 +54,14 @@ def test_the_order_of_images_objects_and_detections_does_not_matter(seed, random
         assert one.metrics == pytest.approx(other.metrics, abs=1e-12), protocol
 
 
+def test_two_classes_of_one_name_are_refused():
+    """By class, one would stand in the place of the other."""
+    found, there = (dataclasses.replace(one, names=("ant", "bee", "ant")) for one in random_set(1))
+    for protocol in PROTOCOLS:
+        with pytest.raises(DatasetError, match="two of the classes ant, bee, ant have one name"):
+            score(protocol, found, there)
+
+
 @settings(max_examples=15, deadline=None)
 @given(SEEDS)
 def test_x_and_y_are_told_apart(seed):
