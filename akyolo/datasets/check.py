@@ -1,6 +1,7 @@
 """Every reason why a training on a data set would drop, or misread, something of it: by file and line."""
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -58,35 +59,35 @@ def _of_labels(label: Path, data: DataYaml, counts: SplitCounts) -> Iterator[str
     except (OSError, UnicodeDecodeError) as error:
         yield f"{label}: cannot be read: {error}"
         return
-    first: dict[tuple[str, ...], int] = {}
+    first: dict[tuple[float, ...], int] = {}
     length = 0
     for number, row in enumerate(rows, start=1):
         words = tuple(row.split())
         if not words:
             continue
         length = length or len(words)  # of the first row
-        box = words[:BOX] if len(words) == BOX + data.keypoints else words
-        if fault := _fault(box, len(data.names)):
+        if fault := _fault(words, data.keypoints, len(data.names)):
             yield f"{label}:{number}: {fault}"
         elif (length == BOX) != (len(words) == BOX):
             yield f"{label}:{number}: a box and a polygon in one file, of which a training takes one kind"
-        elif first.setdefault(words, number) != number:
-            yield f"{label}:{number}: the same as row {first[words]}"
+        elif (other := first.setdefault(_read(words), number)) != number:
+            yield f"{label}:{number}: the same as row {other}"
         else:
             counts.boxes[int(float(words[0]))] += 1
     counts.backgrounds += not any(row.strip() for row in rows)
 
 
-def _fault(words: tuple[str, ...], classes: int) -> str:
-    """What is wrong with one row: class, then centre and size, or the corners of a polygon, as fractions."""
+def _fault(words: tuple[str, ...], keypoints: int, classes: int) -> str:
+    """What is wrong with one row: class, then centre and size, of a pose more, or a polygon's corners, as fractions."""
     try:
         kind, *numbers = map(float, words)
     except ValueError:
         return f"{_quoted(words)} holds something that is no number"
+    numbers, points = (numbers[:4], numbers[4:]) if len(words) == BOX + keypoints else (numbers, [])
     outside = next((place for place, number in enumerate(numbers, start=1) if not 0 <= number <= 1), 0)
     if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
         fault = f"{len(words)} numbers: a box has 5, a polygon 7 or more, an odd number"
-    elif not all(map(math.isfinite, (kind, *numbers))):
+    elif not all(map(math.isfinite, (kind, *numbers, *points))):
         fault = f"{_quoted(words)} holds a number that is not finite"
     elif kind != int(kind) or not 0 <= kind < classes:
         fault = f"class {words[0]} is none of 0 to {classes - 1}"
@@ -95,6 +96,11 @@ def _fault(words: tuple[str, ...], classes: int) -> str:
     else:
         fault = "" if _area(numbers) > 0 else f"{_quoted(words)} has no area"
     return fault
+
+
+def _read(words: tuple[str, ...]) -> tuple[float, ...]:
+    """The numbers as a training reads them: in 32 bits, however they are written."""
+    return tuple(array("f", map(float, words)))
 
 
 def _area(numbers: list[float]) -> float:
