@@ -61,9 +61,9 @@ def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule
     root = root.absolute()
     key = {"converter": CONVERTER, "spec": spec.digest(), "boxes": boxes}
     try:
-        _check_root(root, archives)
         if done := _finished(spec, root, key):
             return Prepared(root / DATA_YAML, done, fresh=False)
+        _check_root(root, archives)
         root.mkdir(parents=True, exist_ok=True)
         with _alone(root):
             if done := _finished(spec, root, key):
@@ -90,7 +90,7 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
         made, files = dict(manifest["key"]), manifest["files"]
-    except (FileNotFoundError, KeyError, TypeError, ValueError):  # none, or none of ours
+    except (FileNotFoundError, NotADirectoryError, KeyError, TypeError, ValueError):  # none, or none of ours
         return None
     if made != key:
         different = ", ".join(name for name in key if made.get(name) != key[name])

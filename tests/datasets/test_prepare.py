@@ -273,6 +273,15 @@ def test_a_folder_that_was_moved_stays_prepared(made, tmp_path):
     assert not done.fresh and yaml.safe_load(done.data.read_text())["path"] == str(tmp_path / "moved")
 
 
+def test_a_copy_without_hidden_files_stays_prepared(made, tmp_path):
+    run(made, tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", ignore=shutil.ignore_patterns(".*"))
+    assert not run(made, tmp_path / "copy").fresh
+    (tmp_path / "copy" / MANIFEST).write_text('{"name": "an app of somebody else"}')
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        run(made, tmp_path / "copy")
+
+
 def test_other_settings_are_not_mistaken_for_the_same(tmp_path):
     made = look_alikes.voc(tmp_path / "published")
     run(made, tmp_path / "out")
