@@ -72,12 +72,16 @@ def score_as(program: Program, found: Detections, truth: GroundTruth) -> tuple[M
 
 
 def _objects(truth: GroundTruth) -> tuple[Values, NDArray[np.integer], NDArray[np.integer]]:
-    """Corners, classes and images of what these programs know: single objects with an area, each once."""
-    has_area = (truth.xyxy_px[:, 2:] > truth.xyxy_px[:, :2]).all(axis=1)
+    """Corners, classes and images of what these programs know: single objects with an area, each once.
+
+    Of a json, what its label files have: the part of each within its image.
+    """
+    xyxy_px = truth.xyxy_px if truth.ids is None else clip(truth.xyxy_px, truth.sizes[truth.image])
+    has_area = (xyxy_px[:, 2:] > xyxy_px[:, :2]).all(axis=1)
     known = np.flatnonzero(has_area & ~truth.crowd & ~truth.ignored)
-    rows = np.column_stack((truth.image[known], truth.classes[known], truth.xyxy_px[known]))
+    rows = np.column_stack((truth.image[known], truth.classes[known], xyxy_px[known]))
     chosen = known[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
-    return truth.xyxy_px[chosen], truth.classes[chosen], truth.image[chosen]
+    return xyxy_px[chosen], truth.classes[chosen], truth.image[chosen]
 
 
 def _of_class(

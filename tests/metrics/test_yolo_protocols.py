@@ -143,6 +143,16 @@ def test_they_know_neither_crowds_nor_ignored_nor_empty_boxes_nor_the_same_objec
         assert metrics(protocol, perfect(plain), there) == metrics(protocol, perfect(plain), plain)
 
 
+def test_of_a_json_they_know_what_its_labels_have():
+    """The part of an object within its image; one outside altogether has no label."""
+    objects = [(0, 1, -80, 20, 50, 40), (0, 1, 210, 5, 230, 15), (0, 1, *OTHER)]
+    beyond = truth(objects, ids=(7,), categories=(2, 4, 9))
+    labelled = truth([(0, 1, 0, 20, 50, 40), objects[2]])
+    found = detections([(0, 1, 0.9, 1, 20, 50, 40), (0, 1, 0.8, *OTHER)], beyond)
+    for protocol in YOLO:
+        assert metrics(protocol, found, beyond) == metrics(protocol, found, labelled), protocol
+
+
 def test_per_class():
     there = truth([(0, 0, *BOX), (0, 2, *OTHER)])
     done = score("yolov7", detections([(0, 2, 0.8, *OTHER), (0, 1, 0.7, *BOX)], there), there)
