@@ -9,7 +9,7 @@ from pathlib import Path
 
 from akyolo.datasets.coco import read_coco
 from akyolo.datasets.images import images_below
-from akyolo.datasets.pictures import UnusableError, summary_of
+from akyolo.datasets.pictures import UnusableError, composed, summary_of
 from akyolo.datasets.readout import Readout
 from akyolo.datasets.spec import find_spec
 from akyolo.datasets.splits import SPLITS, hold_out
@@ -40,7 +40,7 @@ def import_coco(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
     files = [file for file in files if file.name.startswith("instances")] or files  # COCO's captions lie beside them
     images: dict[str, list[Path]] = {}
     for image in images_below(folder):
-        images.setdefault(image.name, []).append(image)
+        images.setdefault(composed(image.name), []).append(image)
     readouts, names = {}, {}
     for split, file in _by_split(files, folder, lambda file: (file.stem, file.parent.name)).items():
         readouts[split], names[file] = read_coco(file, _finder(images, file, split))
@@ -94,9 +94,9 @@ def _finder(images: Mapping[str, list[Path]], file: Path, split: str) -> Callabl
     """The way from a `file_name` to an image: by its whole path as far as it goes, then the one that is nearest."""
 
     def find(name: str) -> Path | None:
-        parts = tuple(part for part in re.split(r"[\\/]", name) if part not in {"", ".", ".."})
-        found = [one for one in images.get(parts[-1] if parts else "", []) if one.parts[-len(parts) :] == parts]
-        found = found or images.get(parts[-1] if parts else "", [])
+        parts = tuple(part for part in re.split(r"[\\/]", composed(name)) if part not in {"", ".", ".."})
+        same_name = images.get(parts[-1] if parts else "", [])
+        found = [one for one in same_name if Path(composed(str(one))).parts[-len(parts) :] == parts] or same_name
         for nearer in (lambda one: one.is_relative_to(file.parent), lambda one: _split_of(one.parts[-2:-1]) == split):
             if len(found) > 1:
                 found = [one for one in found if nearer(one)] or found

@@ -1,5 +1,6 @@
 """What every annotation format is read into: pictures with labelled boxes, and what had to be left out."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,11 @@ class Rejection:
 
 class UnusableError(ValueError):
     """A file, or an object in it, that cannot be used, and why; what reads the data set makes it a `Rejection`."""
+
+
+def composed(name: str) -> str:
+    """A file's name as names are compared: some systems store an accent as a character of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def normalise(xyxy_px: Corners, size: tuple[float, float]) -> Corners:

@@ -4,13 +4,12 @@ Known layouts: JPEGImages, Annotations and ImageSets/Main in the folder or up to
 with each XML beside its image. The folder is only ever read.
 """
 
-import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from akyolo.datasets.images import IMAGE_SUFFIXES
-from akyolo.datasets.pictures import Rejection, UnusableError, summary_of
+from akyolo.datasets.pictures import Rejection, UnusableError, composed, summary_of
 from akyolo.datasets.splits import SPLITS, assign, group, hold_out, read_lists
 from akyolo.datasets.voc import BoxRule, Reading, read_picture
 from akyolo.datasets.yolo import Imported, YoloSet
@@ -77,18 +76,13 @@ def _by_key(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         if not file.name.startswith(".") and file.suffix.lower() in suffixes and file.is_file():
-            files.setdefault(_key(file.stem), []).append(file)
+            files.setdefault(composed(file.stem), []).append(file)
     return files
-
-
-def _key(stem: str) -> str:
-    """Stems are compared composed: some systems store an accent as a character of its own."""
-    return unicodedata.normalize("NFC", stem)
 
 
 def _key_of_line(line: str, known: Collection[str]) -> str:
     """The key meant by one line of a split list: `stem`, `stem.jpg`, or VOC's `stem  1`."""
-    line = _key(line)
+    line = composed(line)
     file = Path(line)
     for candidate in (line, file.stem if file.suffix.lower() in IMAGE_SUFFIXES else line, line.split()[0]):
         if candidate in known:

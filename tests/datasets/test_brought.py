@@ -1,6 +1,7 @@
 """`akyolo data import coco-json` and `visdrone-txt`: what users bring."""
 
 import json
+import unicodedata
 
 import published_look_alikes as look_alikes
 import pytest
@@ -123,6 +124,20 @@ def test_the_image_says_how_large_it_is_and_the_same_box_counts_once(tmp_path):
     assert [one.object for one in found.content.rejected if "stands there already" in one.reason] == ["annotation 1000"]
     truths = found.content.truths.values()
     assert {one["area"] for truth in truths for one in truth["annotations"] if one["id"] == 1000} == {8 * 8.5}
+
+
+def test_names_whose_accents_are_characters_of_their_own(tmp_path):
+    """As macOS stores them, and its zip files; a json has them composed."""
+    content, stems = look_alikes.instances("train"), {9: "\u00e9t\u00e9", 25: "\u00fc", 30: "n"}
+    for one in content["images"]:
+        one["file_name"] = f"h\u00f4tel/{stems[one['id']]}.jpg"
+    images = {
+        f"ho\u0302tel/{unicodedata.normalize('NFD', stem)}.jpg": look_alikes.jpeg((64, 48)) for stem in stems.values()
+    }
+    source = lay_out(tmp_path / "in", {"a.json": json.dumps(content), **images})
+    found = import_coco(source).content
+    assert sum(len(pictures) for pictures in found.splits.values()) == 3
+    assert [one.reason.partition(" ")[0] for one in found.rejected] == ["crowd", "degenerate"]
 
 
 def test_a_folder_of_links(tmp_path):
