@@ -27,7 +27,7 @@ from akyolo.datasets.pictures import summary_of
 from akyolo.datasets.readout import Readout
 from akyolo.datasets.spec import Archive, Source, Spec
 from akyolo.datasets.voc import BoxRule
-from akyolo.datasets.yolo import DATA_YAML, REPORT, YoloSet, data_yaml, move, write_tree
+from akyolo.datasets.yolo import DATA_YAML, REPORT, YoloSet, check_empty, check_outside, data_yaml, move, write_tree
 from akyolo.errors import ConfigError, DatasetError
 
 CONVERTER = 1
@@ -63,7 +63,10 @@ def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule
     try:
         if done := _finished(spec, root, key):
             return Prepared(root / DATA_YAML, done, fresh=False)
-        _check_root(root, archives)
+        if archives:
+            check_outside(root, archives)
+        if not (root / LOCK).exists():
+            check_empty(root)
         root.mkdir(parents=True, exist_ok=True)
         with _alone(root):
             if done := _finished(spec, root, key):
@@ -72,17 +75,6 @@ def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule
     except OSError as error:
         where = str(error.filename or root)
         raise DatasetError(f"the file system refuses: {error.strerror or error}", where=where) from error
-
-
-def _check_root(root: Path, archives: Path | None) -> None:
-    """Refuse what is not ours to write to."""
-    target, origin = root.resolve(), archives.resolve() if archives else None
-    if origin and (target == origin or origin in target.parents):
-        raise ConfigError("lies in the folder of the archives, which is never written to", where=str(root))
-    if root.is_dir() and (root / LOCK).exists():
-        return
-    if os.path.lexists(root) and (not root.is_dir() or any(root.iterdir())):
-        raise ConfigError("exists already and is not an empty folder", where=str(root), remedy="Name a new folder.")
 
 
 def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | None:

@@ -51,14 +51,33 @@ class Imported:
 
 
 def check_destination(out: Path, source: Path) -> None:
-    """Refuse an `out` that holds something, or lies in `source`, which must not change.
+    """Refuse an `out` that holds something, or lies in `source`.
 
     Raises:
         ConfigError: with the reason.
     """
+    check_outside(out, source)
+    check_empty(out)
+
+
+def check_outside(out: Path, source: Path) -> None:
+    """Refuse an `out` in `source`, which must not change.
+
+    Raises:
+        ConfigError: it is.
+    """
     target, origin = out.resolve(), source.resolve()
     if target == origin or origin in target.parents:
-        raise ConfigError("lies in the source folder, which is never written to", where=str(out))
+        raise ConfigError(f"lies in {source}, which is never written to", where=str(out))
+
+
+def check_empty(out: Path) -> None:
+    """Refuse an `out` that is there, unless as an empty folder.
+
+    Raises:
+        ConfigError: it is.
+    """
+    target = out.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError("exists already and is not an empty folder", where=str(out), remedy="Name a new folder.")
 
