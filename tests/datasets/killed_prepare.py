@@ -106,7 +106,7 @@ def together(spec, source, folder):
     def starting(number):
         def work():
             with (folder / f"out{number}").open("w") as out, (folder / f"err{number}").open("w") as err:
-                time.sleep(start - time.time())
+                time.sleep(max(0, start - time.time()))  # a busy machine may be late already
                 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                     command(spec, source, folder / "shared")
 
