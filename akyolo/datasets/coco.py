@@ -6,6 +6,7 @@ missing is filled in.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,7 @@ def read_coco(file: Path, find: Callable[[str], Path | None]) -> tuple[Readout, 
             if not isinstance(one.get("category_id"), int) or one["category_id"] not in names:
                 raise UnusableError(f"category {one.get('category_id')!r} is not in the file's list")
             box = _sides(one)
+            _check_evaluated(one)
         except UnusableError as error:
             rejected.append(Rejection(file.name, str(error), label, str(one.get("bbox", ""))))
             continue
@@ -148,6 +150,15 @@ def _sides(one: dict[str, Any]) -> Corners:
     if not all(abs(side) < ABSURD for side in box):
         raise UnusableError("bbox holds a number that is not finite, or far too large")
     return box[0], box[1], box[2], box[3]
+
+
+def _check_evaluated(one: dict[str, Any]) -> None:
+    """What no label has, but the evaluation reads."""
+    area = one.get("area")
+    if area is not None and not (isinstance(area, int | float) and 0 <= area < math.inf):
+        raise UnusableError(f"area {area!r} is no area")
+    if one.get("iscrowd") not in (None, 0, 1):
+        raise UnusableError(f"iscrowd {one['iscrowd']!r} is neither 0 nor 1")
 
 
 def _label(ltwh_px: Corners, one: dict[str, Any], size: tuple[int, int]) -> Corners:

@@ -1,6 +1,7 @@
 """`akyolo data import coco-json` and `visdrone-txt`: what users bring."""
 
 import json
+import math
 import unicodedata
 
 import published_look_alikes as look_alikes
@@ -110,6 +111,9 @@ BAD = [
     ({"bbox": [1, -(10**12), 3, 4]}, "not finite, or far too large"),
     ({"bbox": [70, 2, 3, 4]}, "box lies outside the image of 64x48 pixels"),
     ({"bbox": [7, 2, -3, 4]}, "degenerate box"),
+    ({"area": math.nan}, "area nan is no area"),
+    ({"area": "12"}, "area '12' is no area"),
+    ({"iscrowd": "0"}, "iscrowd '0' is neither 0 nor 1"),
 ]
 
 
