@@ -32,9 +32,9 @@ def run(mode: str, words: list[str]) -> None:
         result = getattr(model, mode)(**arguments)
     except ModuleNotFoundError as error:  # upstream would have installed it
         raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
-    except PermissionError as error:
-        raise ConfigError("the file system refuses it to you", where=str(error.filename)) from error
     except Exception as error:
+        if isinstance(error, OSError) and error.filename:
+            raise ConfigError(f"the file system refuses: {error.strerror}", where=str(error.filename)) from error
         if not refused_by_upstream(error):
             raise
         raise ConfigError(f"{first_line(error)} ({type(error).__name__} in Ultralytics)") from error

@@ -1,5 +1,7 @@
 """What a user's mistakes look like: a few lines on stderr, exit code 2, nothing written."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,9 +154,10 @@ def test_the_whole_output_in_a_fresh_process_with_an_empty_home(tmp_path):
     assert len(run.stderr.splitlines()) <= 3 and "Traceback" not in run.stderr
 
 
-def test_what_the_file_system_refuses_is_one_line(fails, in_tmp, monkeypatch):
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR])
+def test_what_the_file_system_refuses_is_one_line(fails, in_tmp, monkeypatch, code):
     def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied", "runs/detect")
+        raise OSError(code, os.strerror(code), "runs/detect")
 
     monkeypatch.setattr("akyolo.YOLO.train", refuse)
-    assert "akyolo: runs/detect: the file system refuses it to you" in fails("train", MODEL, "epochs=1")
+    assert f"akyolo: runs/detect: the file system refuses: {os.strerror(code)}\n" in fails("train", MODEL, "epochs=1")
