@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> None:
     with stdout_to_stderr():
         from akyolo.upstream.scoring import score_file
 
-        names = list(PROTOCOLS) if options.protocol == ALL else options.protocol.split(",")
+        names = [name.strip() for name in options.protocol.split(",")]
+        names = list(PROTOCOLS) if ALL in names else names
         annotations = Path(options.annotations) if options.annotations else None
         scores = score_file(Path(options.detections), names, options.data, annotations)
     print(json.dumps([dataclasses.asdict(one) for one in scores], indent=1) if options.json else table(scores))

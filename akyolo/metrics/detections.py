@@ -108,6 +108,8 @@ def read_detections(file: Path) -> Detections:
         ConfigError: it is no such file, or not all of it is there.
     """
     try:
+        if file.is_file() and not zipfile.is_zipfile(file):
+            raise ValueError("it is no .npz")  # numpy would take it for a pickle, and advise to trust it
         with np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ARRAYS}
             about = json.loads(stored["about"].tobytes())
@@ -119,7 +121,7 @@ def read_detections(file: Path) -> Detections:
         _check(found)
     except UNREADABLE as error:
         raise ConfigError(
-            f"is no file of detections ({first_line(error)})",
+            f"is no file of detections ({getattr(error, 'strerror', None) or first_line(error)})",
             where=str(file),
             remedy="`akyolo val MODEL data=... protocol=...` writes one",
         ) from None
