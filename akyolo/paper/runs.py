@@ -93,7 +93,7 @@ def check_model(home: Path, row: TableRow) -> None:
     file = home / Path(row.base).name
     if file.exists() and file.read_text(encoding="utf-8") != model_yaml_text(model_of(row)):
         raise ConfigError(
-            f"{row.base} has changed since this run was begun", where=str(file), remedy="use another name"
+            f"{row.base} has changed since this run was begun", where=str(file), remedy="use another --name"
         )
 
 

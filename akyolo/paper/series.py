@@ -16,6 +16,8 @@ from akyolo.paper.runs import LOCK, RECORD, check_model, run_folder
 from akyolo.paper.spec_file import read_spec_file
 from akyolo.upstream.atomic import AtomicPath, remove_partial
 
+STATED = "the table states something else"  # which follows from what is overridden, where anything is
+
 
 @contextmanager
 def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
@@ -56,15 +58,18 @@ def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
     if alike := [row for row, home in zip(rows, homes, strict=True) if homes.count(home) > 1]:
         raise ConfigError(f"{' and '.join(alike)} would share a folder", remedy="write one of them in another way")
     if (folder / SPEC).exists():
-        if different := dict.fromkeys(_different(read_spec_file(folder / SPEC), dict(spec))):
-            raise ConfigError(f"holds other runs: {'; '.join(different)}", where=str(folder), remedy="use another name")
+        different = list(dict.fromkeys(_different(read_spec_file(folder / SPEC), dict(spec))))
+        if told := [one for one in different if one != STATED] or different:
+            raise ConfigError(f"holds other runs: {'; '.join(told)}", where=str(folder), remedy="use another --name")
     elif folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise ConfigError(f"is not empty and has no {SPEC}", where=str(folder), remedy="use another name")
+        raise ConfigError(f"is not empty and has no {SPEC}", where=str(folder), remedy="use another --name")
 
 
 def _different(there: Any, here: Any, key: str = "") -> Iterator[str]:
     """What two specs do not have in common, from the innermost mapping."""
-    if isinstance(there, dict) and isinstance(here, dict):
+    if key == "stated" and there != here:
+        yield STATED
+    elif isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys([*there, *here]):
             yield from _different(there.get(name), here.get(name), name)
     elif _is_list_of_mappings(there) and _is_list_of_mappings(here) and len(there) <= len(here):
@@ -83,7 +88,7 @@ def _is_list_of_mappings(value: Any) -> bool:
 def _short(value: Any) -> str:
     if _is_list_of_mappings(value):
         return ", ".join(str(item.get("row", item)) for item in value)
-    return str(value)
+    return "not given" if value is None else str(value)
 
 
 def records(folder: Path, spec: Spec) -> list[Record]:
