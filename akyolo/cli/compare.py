@@ -13,7 +13,7 @@ from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.cli.swap import SUFFIXES, read_yaml
-from akyolo.cli.trainings import check_own, check_trainings, failure, folder_name, run_all
+from akyolo.cli.trainings import check_no_option, check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import ConfigError
 from akyolo.rows import SwapRule, literal
 
@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
     rules = operators(options.ops, options.where.strip())
     spec = spec_of(name, base, rules, options.seeds, settings)
+    check_no_option("compare", settings, options)
     check_own("compare", settings)
     check_trainings([(base, rule) for rule in rules.values()], settings)
     with stdout_to_stderr() if options.json else nullcontext(), launcher(options) as launch:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
-from akyolo.cli.trainings import check_own, check_trainings, failure, folder_name, run_all
+from akyolo.cli.trainings import check_no_option, check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import AkyoloError, ConfigError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
     names, settings = names_and_pairs(options.words)
     if names:
         raise ConfigError(f"{names[0]!r} is no key=value", remedy="tables are named by --table, rows by --rows")
+    check_no_option("reproduce", settings, options)
     check_own("reproduce", settings)
     if options.static and (settings or options.plan or options.seeds is not None):
         raise ConfigError("--static trains nothing", remedy="leave out key=value, --plan and --seeds")
@@ -108,6 +109,8 @@ def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chose
         raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
     seeds = content.get("seeds") or range(SEEDS) if options.seeds is None else range(options.seeds)
     tables = tables_named(content, [name.strip() for names in options.table for name in names.split(",")])
+    for word in {row["row"] for table in tables for row in table["rows"]} & set(options.words):
+        raise ConfigError(f"{word!r} is a row", remedy=f"write --rows {word!r}")
     meant = rows_named(tables, options.rows)
     found = []
     for table in tables:

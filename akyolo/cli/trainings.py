@@ -1,5 +1,6 @@
 """What `akyolo compare` and `akyolo reproduce` share: a look at everything before the first run, and then all runs."""
 
+import argparse
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,16 @@ def check_own(command: str, settings: Mapping[str, Any]) -> None:
     """
     if own := SET_BY_US & settings.keys():
         raise ConfigError(f"{', '.join(sorted(own))}: {command} sets it itself", remedy="leave it out")
+
+
+def check_no_option(command: str, settings: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """Refuse options that are written like training arguments.
+
+    Raises:
+        ConfigError: it names the first.
+    """
+    for key in settings.keys() & vars(options):
+        raise ConfigError(f"{key}: an option of {command}", remedy=f"write --{key}")
 
 
 def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dict[str, Any]) -> None:

@@ -170,7 +170,9 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
     with FileLock(home / "sizes" / ".lock"):
         assert "mine/sizes: is being run by another process" in fails(capfd, *BOTH[:2], "--table", "sizes", *BOTH[4:])
     longer = [word.replace("epochs=5", "epochs=6") for word in BOTH]
-    assert "mine/3: holds other runs: epochs is 5 there, 6 here\n  use another name" in fails(capfd, *longer)
+    assert "mine/3: holds other runs: epochs is 5 there, 6 here\n  use another --name" in fails(capfd, *longer)
+    stated = [word for word in BOTH if word != "epochs=5"]
+    assert "mine/3: holds other runs: epochs is 5 there, 300 here\n  use another --name" in fails(capfd, *stated)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,8 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--table", "3", "data=no.yaml"], "table 3: there is no data set file 'no.yaml'"),
         (["data=data.yaml"], "data= is one data set, and the tables are on other-set, tiny-set\n  choose by --table"),
         (["--table", "3", "seed=3"], "seed: reproduce sets it itself"),
+        (["table=3"], "table: an option of reproduce\n  write --table"),
+        (["--table", "3", "--rows", "baseline", "N=5"], "'N=5' is a row\n  write --rows 'N=5'"),
         (["--table", "3", "epoch=3", "data=data.yaml"], "table 3: unknown argument 'epoch'\n  did you mean 'epochs'"),
         (["--table", "3", "iou=2", "data=data.yaml"], "table 3: "),
         (["3"], "'3' is no key=value\n  tables are named by --table"),
