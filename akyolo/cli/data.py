@@ -3,6 +3,7 @@
 import argparse
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,10 +126,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _share(text: str) -> float:
-    value = float(text)  # argparse words the ValueError
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -144,6 +145,8 @@ def _import(options: argparse.Namespace) -> None:
     from akyolo.datasets.yolo import check_destination, write_yolo
 
     source, out = Path(options.dir), Path(options.out)
+    if source.is_file():
+        raise DatasetError("is a file", where=options.dir, remedy="unpack an archive first, and name the folder")
     try:
         check_destination(out, source)
         found = _read_folder(source, options)
@@ -188,6 +191,8 @@ def _check(options: argparse.Namespace) -> None:
     from akyolo.datasets.check import SplitCounts, findings
     from akyolo.datasets.data_yaml import read_data_yaml
 
+    if Path(options.data).is_dir():
+        raise DatasetError("is a folder", where=options.data, remedy="name the data YAML in it")
     sheet = new_file(options.sheet, {".png"}, "--sheet") if options.sheet else None
     counts: dict[str, SplitCounts] = {}
     faults = 0

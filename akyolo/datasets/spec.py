@@ -77,7 +77,7 @@ def find_spec(name: str) -> Spec:
     if name in known:
         return read_spec(known[name])
     if Path(name).suffix not in {".yaml", ".yml"}:
-        raise DatasetError(f"no data set {name!r}", remedy=f"{did_you_mean(name, known)} Or name a SPEC.yaml")
+        raise DatasetError(f"no data set {name!r}", remedy=f"{did_you_mean(name, known)}; or name a SPEC.yaml")
     return read_spec(Path(name))
 
 

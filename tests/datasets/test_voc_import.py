@@ -207,7 +207,8 @@ def test_a_mistake_leaves_nothing_behind(voc, tmp_path):
 
 
 @pytest.mark.parametrize("share", ["0", "1", "-0.1", "nan", "x"])
-def test_a_share_must_lie_between_0_and_1(voc, tmp_path, share):
+def test_a_share_must_lie_between_0_and_1(voc, tmp_path, capsys, share):
     with pytest.raises(SystemExit) as stop:
         akyolo_data(voc.root, "--out", tmp_path / "out", f"--val={share}")
     assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(f"argument --val: {share} is not between 0 and 1\n")
