@@ -33,6 +33,8 @@ def check_loadable(weights: str | Path) -> None:
         raise CheckpointError(
             f"there is no file {str(weights)!r}", remedy=did_you_mean(file.name, near) if near else None
         )
+    if (best := file / "weights" / "best.pt").exists():
+        raise CheckpointError("is a folder", where=str(weights), remedy=f"name {best}")
     if file.suffix.lower() != ".pt":
         return  # an export
     try:

@@ -138,6 +138,13 @@ def test_bad_weights_are_named(fails, in_tmp, content):
     assert "bad.pt: not readable as weights" in fails("predict", "bad.pt")
 
 
+def test_a_results_folder_for_its_weights_is_named(fails, in_tmp):
+    Path("runs/detect/train/weights").mkdir(parents=True)
+    Path("runs/detect/train/weights/best.pt").touch()
+    said = fails("val", "runs/detect/train")
+    assert "runs/detect/train: is a folder\n  name runs/detect/train/weights/best.pt" in said
+
+
 def test_a_data_yaml_with_missing_images_is_named(fails, in_tmp):
     Path("mine.yaml").write_text("path: nowhere\ntrain: a\nval: b\nnames: [x]\n")
     assert "mine.yaml: " in fails("train", MODEL, "data=mine.yaml")
