@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--table", action="append", default=[], metavar="N", help="this table alone; also A,B, or again"
     )
-    parser.add_argument("--rows", action="append", default=[], metavar="ROW", help="this row alone; also again")
+    parser.add_argument("--rows", action="append", default=[], metavar="ROW", help="this row alone; also A,B, or again")
     parser.add_argument("--spec", metavar="FILE", help="tables as data (default: those of the paper)")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the spec's, else 3)")
     parser.add_argument("--name", help="folder in runs/reproduce (default: that of the spec)")
