@@ -13,10 +13,10 @@ from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.pairs import names_and_pairs
 from akyolo.cli.streams import stdout_to_stderr
 from akyolo.cli.trainings import check_no_option, check_own, check_trainings, failure, folder_name, run_all
-from akyolo.errors import AkyoloError, ConfigError
+from akyolo.errors import AkyoloError, ConfigError, DatasetError
 
 if TYPE_CHECKING:
-    from akyolo.paper.rows import Spec
+    from akyolo.paper.rows import Spec, TableRow
     from akyolo.paper.static import StaticResult
 
 SUMMARY = "train, evaluate and print the paper's tables beside ours; or count them (--static)"
@@ -144,10 +144,20 @@ def _check(table: Chosen, plan: bool) -> None:
             _refuse_missing_data(row.data, row.prepare, plan)
             settings.pop("data")
         check_trainings([(row.base, row.swap) for row in table.spec.rows], settings)
+        if "data" in settings and row.classes is not None:
+            _check_classes(settings["data"], row)
     except AkyoloError as error:
         where = f"table {row.table}" + (f", {error.where}" if error.where else "")
         raise type(error)(error.what, where=where, remedy=error.remedy) from None
     check_folder(table.folder, table.content)
+
+
+def _check_classes(data: str, row: "TableRow") -> None:
+    """The same number as in the data set that the table is on; figures of another have no place beside its own."""
+    from akyolo.upstream.arguments import fetch_data
+
+    if (found := fetch_data(data)) != row.classes:
+        raise DatasetError(f"{data} has {found} classes, {row.stated.get('data', row.data)} has {row.classes}")
 
 
 def _refuse_missing_data(name: str | None, prepare: str, plan: bool) -> None:

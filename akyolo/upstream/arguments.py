@@ -13,6 +13,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT, ROOT, YAML
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_yaml
 from ultralytics.utils.torch_utils import select_device
 
+from akyolo.datasets.shapes import OUTLINES
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.metrics.protocols import check_protocol
 from akyolo.packaged import packaged
@@ -136,16 +137,19 @@ def check_data(name: Any) -> None:
         raise DatasetError(first_line(error), where=name) from None
 
 
-def fetch_data(name: str) -> None:
+def fetch_data(name: str) -> int:
     """See that a data YAML is there with its images; upstream's own is downloaded where it is not.
+
+    Returns:
+        How many classes it has.
 
     Raises:
         DatasetError: it is not, and cannot be.
     """
     if resolves_to_embedded(name):
-        return
+        return len(OUTLINES)
     try:
-        check_det_dataset(name)
+        return int(check_det_dataset(name)["nc"])
     except Exception as error:  # upstream raises whatever it meets first
         raise DatasetError(first_line(error), where=name) from None
 

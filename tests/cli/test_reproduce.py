@@ -184,6 +184,7 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--table", "3", "--name", "../up"], "'../up' is no name for a folder"),
         (["--table", "3"], "table 3: where tiny-set lies is not said\n  `akyolo data prepare voc --root DIR` makes it"),
         (["--table", "3", "data=no.yaml"], "table 3: there is no data set file 'no.yaml'"),
+        (["--table", "3", "data=shapes.yaml"], "table 3: shapes.yaml has 6 classes, tiny-set has 2"),
         (["data=data.yaml"], "data= is one data set, and the tables are on other-set, tiny-set\n  choose by --table"),
         (["--table", "3", "seed=3"], "seed: reproduce sets it itself"),
         (["table=3"], "table: an option of reproduce\n  write --table"),
