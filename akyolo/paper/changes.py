@@ -1,5 +1,6 @@
 """What a run has other than its table states: a shortened training is no reproduction, and has to say so."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,8 +10,11 @@ from akyolo.paper.rows import TableRow
 # training arguments that change no number but by chance
 OF_THE_MACHINE = {"device", "workers", "cache", "plots", "verbose", "save", "save_period", "profile"}
 
-# of which less is a shorter training
-SHORTER = {"epochs", "imgsz", "batch", "fraction", "time", "train images", "val images"}
+# of which less is a shorter training, and what they are where nothing is stated
+SHORTER = dict.fromkeys(("epochs", "imgsz", "batch", "train images", "val images")) | {
+    "fraction": 1.0,
+    "time": math.inf,
+}
 
 
 class Change(NamedTuple):
@@ -59,8 +63,14 @@ def _found(row: TableRow, records: Sequence[Record]) -> Iterator[Change]:
 
 
 def _change(key: str, used: Any, stated: Any) -> Change:
+    less = key in SHORTER and _is_less(key, used, SHORTER[key] if stated is None else stated)
     if stated is None:
-        return Change(f"{key} {used} (not stated)", False)
-    if key in SHORTER and used < stated:
-        return Change(f"{key} {used} of {stated}", True)
-    return Change(f"{key} {used} instead of {stated}", False)
+        return Change(f"{key} {used} (not stated)", less)
+    return Change(f"{key} {used} {'of' if less else 'instead of'} {stated}", less)
+
+
+def _is_less(key: str, used: Any, stated: Any) -> bool:
+    """Of two numbers; a batch below 1 is as much as fits, an image has one side or two."""
+    if not all(isinstance(value, int | float) for value in (used, stated)):
+        return False
+    return bool(used < stated) and not (key == "batch" and used < 1)

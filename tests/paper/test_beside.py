@@ -116,6 +116,13 @@ def test_a_shortened_run_says_so_in_the_table(tmp_path):
         ({"recipe": "yolov8"}, {}, [Change("recipe yolov8 instead of yolov5", False)]),
         ({}, {"batch": 2}, [Change("batch 2 of 4", True)]),
         ({}, {"images": {"train": 91, "val": 8}}, [Change("train images 91 instead of 90", False)]),
+        ({}, {"images": {"train": 90}}, [Change("val images 0 of 8", True)]),
+        ({"fraction": 0.5}, {}, [Change("fraction 0.5 (not stated)", True)]),
+        ({"fraction": 1.0}, {}, [Change("fraction 1.0 (not stated)", False)]),
+        ({"time": 0.5}, {}, [Change("time 0.5 (not stated)", True)]),
+        ({"imgsz": [320, 320]}, {}, [Change("imgsz [320, 320] instead of 640", False)]),
+        ({"batch": -1}, {}, [Change("batch -1 instead of 4", False)]),  # as much as fits
+        ({"batch": 0.6}, {}, [Change("batch 0.6 instead of 4", False)]),
     ],
     ids=str,
 )
