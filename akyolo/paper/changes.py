@@ -53,7 +53,10 @@ def words(found: Sequence[Change]) -> str:
 
 
 def _found(row: TableRow, records: Sequence[Record]) -> Iterator[Change]:
-    """The batch, which upstream halves out of CUDA memory, and the images."""
+    """The epochs, which patience may end; the batch, which upstream halves out of CUDA memory; and the images."""
+    if early := [len(record.curve) for record in records if len(record.curve) < record.settings["epochs"]]:
+        first = f"the first after epoch {min(early)}"
+        yield Change(f"{len(early)} of {len(records)} runs ended before their last epoch, {first}", True)
     for record in records:
         if record.batch < (batch := row.settings.get("batch", record.batch)):
             yield _change("batch", record.batch, batch)

@@ -135,6 +135,18 @@ def test_what_is_other_than_stated(tmp_path, overrides, record, found):
         assert here == found
 
 
+def test_a_training_that_stopped_early_is_a_shortened_one(tmp_path):
+    """By its patience, or out of time."""
+    curve = [{"epoch": 1, "seconds": 1.0}, {"epoch": 2, "seconds": 1.0}]
+    records = [
+        scored("b", 0, 0.4, 0.1),
+        scored("b", 1, 0.4, 0.1, curve=curve),
+        scored("s", 0, 0.4, 0.1, curve=curve[:1]),
+    ]
+    (found,) = changes(spec_of(tmp_path, **DATA).rows[0], records)
+    assert found == Change("2 of 3 runs ended before their last epoch, the first after epoch 1", True)
+
+
 def test_without_printed_figures_it_is_a_comparison(tmp_path):
     (table,) = CONTENT["tables"]
     rows = [{"row": row["row"], "base": row["base"]} for row in table["rows"]]
