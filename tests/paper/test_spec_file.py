@@ -71,20 +71,36 @@ def test_what_stands_in_it_is_in_its_rows(tmp_path):
         (("tables", 0, "rows", 1, "print"), {}, "table 2, row s: unknown key 'print'\n  did you mean 'printed'?"),
         (("tables", 0, "rows", 1), "s", "table 2, row s: 's' is no mapping"),
         (("tables", 0, "rows", 1, "swap", "kw"), {}, "table 2, row s: swap: unknown key 'kw'"),
-        (("tables",), [], None),
+        (("tables",), [], "tables cannot be []"),
+        (("tables", 0, "rows"), [], "table 2: rows cannot be []"),
+        (("tables", 0, "rows", 0, "row"), "a|b", "table 2, row a|b: row cannot be 'a|b'"),
+        (("tables", 0, "rows", 0, "row"), "a\nb", "table 2, row a\nb: row cannot be 'a\\nb'"),
+        (("tables", 0, "rows", 0, "row"), " ", "table 2, row  : row cannot be ' '"),
+        (("tables", 0, "rows", 1, "printed", "AP"), None, "table 2, row s: printed: AP cannot be None"),
+        (("tables", 0, "rows", 1, "printed", "AP"), "1.5", "table 2, row s: printed: AP cannot be '1.5'"),
+        (("tables", 0, "rows", 1, "printed", "AP"), True, "table 2, row s: printed: AP cannot be True"),
+        (("tables", 0, "rows", 1, "printed", "AP"), float("nan"), "table 2, row s: printed: AP cannot be nan"),
+        (("data", "voc", "images", "train"), "many", "data voc: images: train cannot be 'many'"),
+        (("tables", 0, "settings", 2), 3, "table 2: settings: 2 is no name"),
+        (("tables", 0, "evaluation", 2), 3, "table 2: evaluation: 2 is no name"),
+        (("tables", 0, "assumed"), [{"epochs": 3}], "table 2: assumed: {'epochs': 3} is no name"),
+        (("tables", 0, "stated", "setings"), {}, "table 2: stated: unknown key 'setings'\n  did you mean 'settings'?"),
+        (("tables", 0, "stated", "settings"), 3, "table 2: stated: settings cannot be 3"),
+        (("seeds",), [], "seeds cannot be []"),
+        (("seeds",), [0, 0], "seeds: 0 is there twice"),
+        (("seeds",), [0, -1], "seeds: -1 is no whole number from 0 on"),
+        (("seeds",), ["a"], "seeds: 'a' is no whole number from 0 on"),
+        (("seeds",), [True], "seeds: True is no whole number from 0 on"),
     ],
     ids=str,
 )
-def test_a_wrong_key_is_named_with_file_and_table(tmp_path, path, value, message):
+def test_a_wrong_key_or_value_is_named_with_file_and_table(tmp_path, path, value, message):
     content = copy.deepcopy(SPEC)
     *outer, key = path
     inner = content
     for step in outer:
         inner = inner[step]
     inner[key] = value
-    if message is None:
-        assert read_spec_file(written(tmp_path, content))["tables"] == []
-        return
     with pytest.raises(ConfigError) as refused:
         read_spec_file(written(tmp_path, content))
     assert str(refused.value).startswith(f"{tmp_path / 'spec.yaml'}: is no spec: {message}")
