@@ -58,7 +58,7 @@ def _mapping(file: Path) -> dict[str, Any]:
 def _upstream_yaml(name: str | Path) -> dict[str, Any]:
     try:
         return yaml_model_load(name)
-    except OSError:
+    except (AssertionError, OSError):  # upstream asserts the suffix
         ours = [path.name for path in packaged("cfg").glob("*.yaml")]
         known = [*ours, *(str(path) for path in Path(name).parent.glob("*.yaml")), *upstream_names()]
         raise RowError(f"there is no model file {str(name)!r}", remedy=did_you_mean(str(name), known)) from None
