@@ -41,6 +41,7 @@ again what failed; with more seeds it runs those too.
 HOME = Path("runs", "reproduce")
 RECORDS = Path("runs")
 SEEDS = 3
+OF_DATA = {"data", "split", "fraction"}  # a record says them of the training and its evaluation alike
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +139,10 @@ def _check(table: Chosen, plan: bool) -> None:
         **{key: value for key in ("data", "recipe") if (value := getattr(row, key)) is not None},
     }
     try:
-        check_own("reproduce", settings)
+        check_own("reproduce", {**settings, **row.evaluation})
+        if of_data := OF_DATA & row.evaluation.keys():
+            what = f"{', '.join(sorted(of_data))} decides which images, not how"
+            raise ConfigError(what, where="evaluation", remedy="move it to settings")
         check_arguments("val", {**row.evaluation, "protocol": row.protocol})
         if row.prepare and row.data == row.stated.get("data", row.data):
             _refuse_missing_data(row.data, row.prepare, plan)

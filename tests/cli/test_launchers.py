@@ -137,6 +137,12 @@ def test_the_script_of_torchrun_says_where_nodes_meet(tmp_path, environment, mee
     assert node.communicate()[0] == f"-m torch.distributed.run {meeting} -m akyolo.cli train my model.yaml epochs=2\n"
 
 
+def test_several_nodes_need_a_head(tmp_path):
+    """Else each would wait for the others at itself."""
+    node = script("torchrun", tmp_path, "model.yaml", NODES="2", PYTHON="echo")
+    assert node.communicate() == ("", "HEAD is not set: name the node where 2 nodes meet\n") and node.returncode == 2
+
+
 def test_an_address_is_rays(in_tmp, fails):
     words = ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--address", "a:1"]
     assert fails("compare", *words) == "akyolo: --address: goes with --launcher ray\n"

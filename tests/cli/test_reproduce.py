@@ -201,6 +201,11 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--spec", "seeded.yaml", "--table", "3", "data=data.yaml"], "table 3: seed: reproduce sets it itself"),
         (["--spec", "scored.yaml", "--table", "3", "data=data.yaml"], "table 3: there is no protocol 'coca'"),
         (["--spec", "wrong.yaml", "--table", "3", "data=data.yaml"], "table 3: unknown operator 'AKCon'"),
+        (
+            ["--spec", "split.yaml", "--table", "3", "data=data.yaml"],
+            "table 3, evaluation: split decides which images, not how\n  move it to settings",
+        ),
+        (["--spec", "moved.yaml", "--table", "3", "data=data.yaml"], "table 3: save_dir: reproduce sets it itself"),
         (["--spec", "weights.yaml", "--table", "3", "data=data.yaml"], "table 3: there is no model file 'b.pt'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -215,6 +220,8 @@ def test_a_mistake_is_named_and_nothing_written(folder, tmp_path, monkeypatch, c
         "seeded": {"settings": {"seed": 3}},
         "scored": {"protocol": "coca"},
         "wrong": {"rows": [operator]},
+        "split": {"evaluation": {"split": "train"}},
+        "moved": {"evaluation": {"save_dir": "elsewhere"}},
         "weights": {"rows": [{"row": "b", "base": "b.pt"}]},
     }.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**SPEC, "tables": [{**TABLE, **change}]}))
