@@ -35,8 +35,7 @@ def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
     try:
         with FileLock(folder / LOCK, timeout=0):
             remove_partial(folder)
-            text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True).encode()
-            file = AtomicPath(folder / SPEC)
+            text, file = _text(spec).encode(), AtomicPath(folder / SPEC)
             if not file.exists() or file.read_bytes() != text:
                 file.write_bytes(text)
             written = read_spec(folder / SPEC)
@@ -58,11 +57,15 @@ def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
     if alike := [row for row, home in zip(rows, homes, strict=True) if homes.count(home) > 1]:
         raise ConfigError(f"{' and '.join(alike)} would share a folder", remedy="write one of them in another way")
     if (folder / SPEC).exists():
-        different = list(dict.fromkeys(_different(read_spec_file(folder / SPEC), dict(spec))))
+        different = list(dict.fromkeys(_different(read_spec_file(folder / SPEC), yaml.safe_load(_text(spec)))))
         if told := [one for one in different if one != STATED] or different:
             raise ConfigError(f"holds other runs: {'; '.join(told)}", where=str(folder), remedy="use another --name")
     elif folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
         raise ConfigError(f"is not empty and has no {SPEC}", where=str(folder), remedy="use another --name")
+
+
+def _text(spec: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
 
 
 def _different(there: Any, here: Any, key: str = "") -> Iterator[str]:

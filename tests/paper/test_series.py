@@ -3,6 +3,7 @@
 import pytest
 
 from akyolo.cli.compare import operators, spec_of
+from akyolo.cli.pairs import names_and_pairs
 from akyolo.errors import ConfigError
 from akyolo.paper.rows import read_spec, runs_in_order
 from akyolo.paper.runs import model_of, run_folder
@@ -22,6 +23,14 @@ def test_seeds_and_rows_may_be_added(tmp_path):
         runs = [("Conv", 0), ("DSConv:5", 0), ("Conv", 1), ("DSConv:5", 1)]
         assert [(row.row, seed) for row, seed in runs_in_order(second)] == runs
         assert read_spec(tmp_path / "spec.yaml") == second
+
+
+def test_the_same_command_goes_on_with_several_devices(tmp_path):
+    """The command line reads a tuple, the file holds a list."""
+    several = spec("Conv", 1, **names_and_pairs(["device=0,1"])[1])
+    for _ in range(2):
+        with series(tmp_path, several) as found:
+            assert found.rows[0].settings["device"] == [0, 1]
 
 
 def test_another_model_by_the_same_name_is_refused(tmp_path):
