@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from akyolo.paper.process import in_words, run_here
 from akyolo.paper.rows import Spec, runs_in_order
@@ -17,11 +18,13 @@ class Run:
         folder: of the table, with its spec.
         row: its name there.
         seed: of the training.
+        devices: how many it names.
     """
 
     folder: Path
     row: str
     seed: int
+    devices: int = 1
 
     @property
     def home(self) -> Path:
@@ -35,7 +38,12 @@ Launch = Callable[[Sequence[Run]], Iterator[tuple[Run, str]]]
 
 def runs_of(folder: Path, spec: Spec) -> list[Run]:
     """All runs of a table, in their order."""
-    return [Run(folder, row.row, seed) for row, seed in runs_in_order(spec)]
+    return [Run(folder, row.row, seed, _devices(row.settings.get("device"))) for row, seed in runs_in_order(spec)]
+
+
+def _devices(named: Any) -> int:
+    """Of the training argument, as the command line reads it."""
+    return len(named if isinstance(named, list) else str(named).split(","))
 
 
 def launch_all(runs: Sequence[Run], launch: Launch) -> Iterator[tuple[Run, str]]:

@@ -1,4 +1,4 @@
-"""Runs spread over a Ray cluster: a task each, with a GPU where the cluster has some, else with a CPU.
+"""Runs spread over a Ray cluster: a task each, with as many GPUs as it names where the cluster has some, else a CPU.
 
 A task does nothing but start the run's own process, which ends when the task's worker ends, in whatever way. Ray starts
 it again then, on any node, and it resumes from its checkpoint. Nodes must share the file system: a task goes to the
@@ -70,12 +70,12 @@ def _launch(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
 
     ray.cloudpickle.register_pickle_by_value(process)
     kind = "gpu" if ray.cluster_resources().get("GPU") else "cpu"
-    options: dict[str, Any] = {"max_retries": RETRIES, "retry_exceptions": [ChildProcessError], f"num_{kind}s": 1}
-    task = ray.remote(**options)(process.run_on_node)
+    task = ray.remote(max_retries=RETRIES, retry_exceptions=[ChildProcessError])(process.run_on_node)
     running = {}
     for run in runs:
         files = {"current": str(Path.cwd()), "spec": str(run.folder / SPEC), "log": str(run.home / LOG)}
-        running[task.remote(str(run.folder), run.row, run.seed, **files)] = run
+        resources: dict[str, Any] = {f"num_{kind}s": run.devices}
+        running[task.options(**resources).remote(str(run.folder), run.row, run.seed, **files)] = run
     print(f"akyolo: Ray gives each a {kind.upper()}; {LOG} in the folder of a run shows what it does", flush=True)
     while running:
         (ended,), _ = ray.wait(list(running))

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
 from tiny_training import PLAIN, write_images, write_model
 
 from akyolo.cli import main
+from akyolo.cli.compare import operators, spec_of
 from akyolo.errors import ConfigError
 from akyolo.paper import on_ray
 from akyolo.upstream import optional
@@ -175,6 +176,40 @@ def test_what_ray_tries_again(tmp_path, environment, cluster):
     starts = {"0-seed0": 1, "1-seed0": 1 + on_ray.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
     assert logs == {name: "started\n" * count for name, count in starts.items()}
     assert not (tmp_path / "gone").exists()
+
+
+SEES = """
+import os
+print(os.environ["CUDA_VISIBLE_DEVICES"].count(",") + 1, flush=True)
+"""
+WITH_GPUS = """
+import os, sys
+from pathlib import Path
+import ray
+from akyolo.paper import on_ray
+from akyolo.paper.launch import runs_of
+from akyolo.paper.rows import read_spec
+os.chdir(sys.argv[1])
+ray.init("local", num_cpus=1, num_gpus=3, include_dashboard=False, object_store_memory=on_ray.OBJECT_STORE)
+runs = [run for file in Path().glob("*/spec.yaml") for run in runs_of(file.parent, read_spec(file))]
+assert not any(wrong for _, wrong in on_ray._launch(runs))
+"""
+
+
+def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
+    """With GPUs that are none, and a child that counts them."""
+    (tmp_path / "akyolo" / "paper").mkdir(parents=True)
+    (tmp_path / "akyolo" / "paper" / "child.py").write_text(SEES)
+    (tmp_path / "akyolo" / "__init__.py").touch()
+    settings = {"one": {}, "two": {"device": [0, 1]}, "too": {"device": "1,2"}, "first": {"device": 0}}
+    for name, more in settings.items():
+        spec = spec_of(name, "b.yaml", operators("Conv", "1"), 1, more)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "spec.yaml").write_text(json.dumps(spec))
+    command = [sys.executable, "-c", WITH_GPUS, str(tmp_path)]
+    subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    counts = {file.parents[1].name: int(file.read_text()) for file in tmp_path.rglob("log.txt")}
+    assert counts == {"one": 1, "two": 2, "too": 2, "first": 1}
 
 
 @pytest.mark.parametrize(
