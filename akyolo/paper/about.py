@@ -53,8 +53,8 @@ def title(facts: dict[str, Any], spec: Spec) -> str:
     return f"{table}{facts['base']}{where} on {facts['data']}{epochs}, seeds {', '.join(map(str, spec.seeds))}"
 
 
-def notes(facts: dict[str, Any], spec: Spec) -> list[str]:
-    """How the numbers came about, one line each."""
+def notes(facts: dict[str, Any], spec: Spec, timed: dict[str, Any] | None) -> list[str]:
+    """How the numbers came about, one line each; `timed` is the machine of ms / image, None before it is measured."""
     beside = bool(printed_metrics(spec.rows))
     found = [*(_beside(spec) if beside else _alone(facts, spec.rows[0].protocol)), *_evaluated(spec.rows[0])]
     found.append(
@@ -68,6 +68,8 @@ def notes(facts: dict[str, Any], spec: Spec) -> list[str]:
         if values := facts[key]:
             differ = " DIFFER between runs" if len(values) > 1 else ""
             found.append(f"{what}{differ}: {' | '.join(map(_line, values))}.")
+        if key == "hardware" and timed and timed not in values:
+            found.append(f"Machine of ms / image: {_line(timed)}.")
     return [f"- {note}" for note in found]
 
 

@@ -49,7 +49,8 @@ def report(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[
     if changed:
         table["changed"] = [change.what for change in changed]
     heading = title(facts, spec)
-    text = "\n".join([f"# {heading}", "", _rendered(spec, found, changed, counts), *notes(facts, spec), ""])
+    below = notes(facts, spec, (measured or {}).get("hardware"))
+    text = "\n".join([f"# {heading}", "", _rendered(spec, found, changed, counts), *below, ""])
     metric = headline(spec.rows[0].protocol)[-1]
     above = "\n".join(filter(None, [heading, words(changed)]))
     for name, content in (

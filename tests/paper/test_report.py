@@ -66,6 +66,17 @@ def test_what_was_trained_on_a_gpu_is_timed_where_we_are(tmp_path, spec, measure
     assert measured == [(["Conv"], 64, torch.device("cpu"))]
 
 
+def test_a_table_names_the_machine_of_its_ms_where_it_is_another(tmp_path, spec):
+    gpu, here = {"device": "cuda:0", "gpu": "a GPU"}, {"device": "cpu", "gpu": None}
+    speed = {"hardware": here, "rows": {"Conv": {"median_ms": 5.0}}}
+    (tmp_path / "speed.json").write_text(json.dumps(speed))
+    report(tmp_path, spec, [record(hardware=gpu)], {})
+    text = (tmp_path / "table.md").read_text()
+    assert "- Machine: device cuda:0, gpu a GPU.\n- Machine of ms / image: device cpu.\n" in text
+    report(tmp_path, spec, [record(hardware=here)], {})
+    assert "Machine of ms" not in (tmp_path / "table.md").read_text()
+
+
 def test_settings_that_differ_are_named(tmp_path, spec):
     other = record(row="AKConv:5", settings={**record().settings, "epochs": 4, "seed": 1, "offset_lr": 0.1})
     report(tmp_path, spec, [record(), other], {})
