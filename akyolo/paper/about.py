@@ -24,9 +24,14 @@ def about(spec: Spec, records: Sequence[Record]) -> dict[str, Any]:
         "images": records[0].images if records else None,
         "differing": _differing(records),
         "labels": _distinct(record.labels for record in records),
-        "hardware": _distinct(record.hardware for record in records),
+        "hardware": _distinct(machine for record in records for machine in _machines(record)),
         "versions": _distinct(record.versions for record in records),
     }
+
+
+def _machines(record: Record) -> list[dict[str, Any]]:
+    """Of all its starts; one that ended before its first checkpoint left nothing."""
+    return [*(start["hardware"] for start in record.starts if "hardware" in start), record.hardware]
 
 
 def _differing(records: Sequence[Record]) -> list[str]:

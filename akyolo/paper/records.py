@@ -33,12 +33,12 @@ class Record:
         metrics: by protocol, by the names of its program; fractions, of best.pt, None where it measured nothing.
         curve: one entry an epoch: `epoch`, `seconds`, and what upstream's results.csv says, metrics by our names.
         starts: one entry a start of the training process: `epoch` that it began at, `date`, and, up to its last
-            checkpoint, `seconds`, `cpu_seconds` (this process only) and `peak_bytes`.
+            checkpoint, `seconds`, `cpu_seconds` (this process only), `peak_bytes` and `hardware`.
         seconds: of training, all starts together.
         cpu_seconds: of the same.
         peak_bytes: the most memory of a start: what CUDA allocated at once, on CPU the resident set of the process.
         versions: of akyolo, ultralytics, torch and python.
-        hardware: device, cpu, cores, threads, gpu.
+        hardware: of its evaluation: device, cpu, cores, threads, gpu.
         date: when it was over.
         format: of this file.
     """

@@ -158,6 +158,7 @@ class Starts:
                 "seconds": time.perf_counter() - wall,
                 "cpu_seconds": time.process_time() - cpu,
                 "peak_bytes": peak_bytes(trainer.device),
+                "hardware": hardware(trainer.device),
             }
             self.file.write_bytes(json.dumps(self.entries).encode())
 

@@ -77,6 +77,14 @@ def test_a_table_names_the_machine_of_its_ms_where_it_is_another(tmp_path, spec)
     assert "Machine of ms" not in (tmp_path / "table.md").read_text()
 
 
+def test_a_run_that_resumed_on_another_machine_names_both(tmp_path, spec):
+    old, new = {"device": "cuda:0", "gpu": "old"}, {"device": "cuda:0", "gpu": "new"}
+    starts = [{"epoch": epoch, "hardware": there} for epoch, there in ((1, old), (2, new))]
+    report(tmp_path, spec, [record(hardware=new, starts=starts)], {})
+    said = "- Machine DIFFER between runs: device cuda:0, gpu old | device cuda:0, gpu new.\n"
+    assert said in (tmp_path / "table.md").read_text()
+
+
 def test_settings_that_differ_are_named(tmp_path, spec):
     other = record(row="AKConv:5", settings={**record().settings, "epochs": 4, "seed": 1, "offset_lr": 0.1})
     report(tmp_path, spec, [record(), other], {})

@@ -77,6 +77,7 @@ def test_the_record_says_how_it_was_made(folder, row, undisturbed):
     assert str(folder) not in json.dumps(undisturbed.settings)
     assert undisturbed.settings["seed"] == undisturbed.seed == 7 and undisturbed.settings["deterministic"] is True
     assert undisturbed.asked["swap"]["op"] == "AKConv" and undisturbed.asked["settings"] == dict(row.settings)
+    assert [start["hardware"] for start in undisturbed.starts] == [undisturbed.hardware]
     assert (undisturbed.batch, undisturbed.images) == (4, {"train": 12, "val": 4})
     assert {"akyolo", "ultralytics", "torch", "python"} == undisturbed.versions.keys()
     assert undisturbed.hardware["device"] == "cpu" and undisturbed.hardware["gpu"] is None
