@@ -111,7 +111,8 @@ def test_the_plan_of_a_table(tmp_path, monkeypatch, capfd):
     _, command, plan = re.search(r"\$ (akyolo data prepare .*)\n\$ akyolo (.*)\n((?:[^$].*\n)+)", README).groups()
     write_images(tmp_path, 2, 2)
     (tmp_path / "visdrone").mkdir()
-    (tmp_path / "data.yaml").rename(tmp_path / "visdrone" / "data.yaml")
+    data = yaml.safe_load((tmp_path / "data.yaml").read_text()) | {"names": [f"class {number}" for number in range(10)]}
+    (tmp_path / "visdrone" / "data.yaml").write_text(yaml.safe_dump(data))
     monkeypatch.chdir(tmp_path)
     main(shlex.split(command))
     assert capfd.readouterr().out == plan

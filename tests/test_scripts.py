@@ -44,7 +44,7 @@ def test_tables_models_and_arguments(told):
     found = told("visdrone", "7", "cfg/yolov8n-akconv5.yaml", "epochs=2", "name=two words", ARCHIVES="my archives")
     data, best = "<data=data/visdrone/data.yaml>", "runs/visdrone/yolov8n-akconv5"
     assert found == [
-        "<data><prepare><visdrone><--root><data/visdrone><--from><my archives>",
+        f"<data><prepare><visdrone><--root><data/visdrone><--from><{Path.cwd()}/my archives>",
         f"<reproduce><--table><7>{data}<epochs=2><name=two words>",
         f"<train><cfg/yolov8n-akconv5.yaml><save_dir={best}>{data}<epochs=2><name=two words>",
         f"<val><{best}/weights/best.pt>{data}<protocol=yolov5><conf=0.001><iou=0.6><max_det=300>",

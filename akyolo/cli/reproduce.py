@@ -113,12 +113,13 @@ def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chose
     for word in {row["row"] for table in tables for row in table["rows"]} & set(options.words):
         raise ConfigError(f"{word!r} is a row", remedy=f"write --rows {word!r}")
     meant = rows_named(tables, options.rows)
+    home = HOME / folder_name(file.stem if options.name is None else options.name)
     found = []
     for table in tables:
         its_own = of_its_own(content, table, list(seeds), settings)
         spec = spec_of_file(its_own)
         if rows := frozenset(row.row for row in spec.rows) & frozenset(meant):
-            folder = HOME / folder_name(options.name or file.stem) / folder_name(str(table["table"]))
+            folder = home / folder_name(str(table["table"]))
             found.append(Chosen(folder, its_own, spec, rows))
     data = {str(one.spec.rows[0].stated["data"]) for one in found if "data" in one.spec.rows[0].stated}
     if len(data) > 1:

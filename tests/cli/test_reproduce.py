@@ -182,6 +182,7 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--table", "3", "--rows", "N=55"], "--rows: there is no row 'N=55'\n  did you mean 'N=5'?"),
         (["--table", "3", "--seeds", "0"], "--seeds: 0 is below 1"),
         (["--table", "3", "--name", "../up"], "'../up' is no name for a folder"),
+        (["--table", "3", "--name", ""], "'' is no name for a folder"),
         (["--table", "3"], "table 3: where tiny-set lies is not said\n  `akyolo data prepare voc --root DIR` makes it"),
         (["--table", "3", "data=no.yaml"], "table 3: there is no data set file 'no.yaml'"),
         (["--table", "3", "data=shapes.yaml"], "table 3: shapes.yaml has 6 classes, tiny-set has 2"),
