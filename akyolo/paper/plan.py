@@ -9,29 +9,26 @@ from akyolo.errors import ConfigError
 from akyolo.paper.changes import changes, other_arguments, words
 from akyolo.paper.records import Record, read_record
 from akyolo.paper.rows import Spec, TableRow, runs_in_order
-from akyolo.paper.runs import RECORD, run_folder
+from akyolo.paper.runs import RECORD, epochs_done, is_being_run, run_folder
 
-DONE, RESUMES, TO_RUN = "done", "resumes", "to run"
+DONE, RUNNING, RESUMES, TO_RUN = "done", "being run", "resumes", "to run"
 UNKNOWN = "unknown (no record of such a step on a GPU)"
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, and what becomes of it."""
+    """A run, what becomes of it, and how many epochs of it are there."""
 
     row: TableRow
     seed: int
     state: str
+    epochs: int = 0
 
 
 def planned(folder: Path, spec: Spec, rows: Iterable[str]) -> list[PlannedRun]:
     """The runs of these rows of a table in `folder`, in order."""
     names = set(rows)
-    return [
-        PlannedRun(row, seed, _state(run_folder(folder, row.row, seed)))
-        for row, seed in runs_in_order(spec)
-        if row.row in names
-    ]
+    return [_planned(folder, row, seed) for row, seed in runs_in_order(spec) if row.row in names]
 
 
 def lines(folder: Path, spec: Spec, runs: Sequence[PlannedRun]) -> Iterator[str]:
@@ -63,14 +60,16 @@ def total(runs: Sequence[PlannedRun], measured: Mapping[Path, Record]) -> str:
         runs: of all tables.
         measured: records of GPUs, by file.
     """
-    counts = (f"{sum(run.state == state for run in runs)} {state}" for state in (DONE, RESUMES, TO_RUN))
+    states = [run.state for run in runs]
+    known = [DONE, *([RUNNING] if RUNNING in states else ()), RESUMES, TO_RUN]
+    counts = (f"{states.count(state)} {state}" for state in known)
     ahead = [run for run in runs if run.state != DONE]
     sources = [_alike(run.row, measured) for run in ahead]
     hours = UNKNOWN
-    if known := [file for file in sources if file]:
-        unknown = f", and {len(ahead) - len(known)} runs unknown" if len(known) < len(ahead) else ""
-        steps = ", ".join(f"{file} ({_step(measured[file])})" for file in dict.fromkeys(known))
-        sum_of = sum(_hours(run.row, measured[file]) for run, file in zip(ahead, sources, strict=True) if file)
+    if found := [file for file in sources if file]:
+        unknown = f", and {len(ahead) - len(found)} runs unknown" if len(found) < len(ahead) else ""
+        steps = ", ".join(f"{file} ({_step(measured[file])})" for file in dict.fromkeys(found))
+        sum_of = sum(_hours(run, measured[file]) for run, file in zip(ahead, sources, strict=True) if file)
         hours = f"{sum_of:.1f}{unknown}; from {steps}"
     return f"{len(runs)} runs: {', '.join(counts)}\nGPU-hours: {hours if ahead else 'none'}"
 
@@ -88,10 +87,13 @@ def gpu_records(folder: Path) -> dict[Path, Record]:
     return found
 
 
-def _state(home: Path) -> str:
+def _planned(folder: Path, row: TableRow, seed: int) -> PlannedRun:
+    home = run_folder(folder, row.row, seed)
     if (home / RECORD).exists():
-        return DONE
-    return RESUMES if (home / "weights" / "last.pt").exists() else TO_RUN
+        return PlannedRun(row, seed, DONE)
+    begun = (home / "weights" / "last.pt").exists()
+    state = RUNNING if is_being_run(home) else RESUMES if begun else TO_RUN
+    return PlannedRun(row, seed, state, epochs_done(home) if begun else 0)
 
 
 def _data(row: TableRow) -> str:
@@ -121,9 +123,9 @@ def _key(asked: Mapping[str, Any]) -> tuple[Any, ...]:
     return (asked["base"], asked["swap"], data, asked["recipe"], *sizes)
 
 
-def _hours(row: TableRow, record: Record) -> float:
-    """Of the whole run, even where it resumes."""
-    epochs = row.settings.get("epochs", record.settings["epochs"])
+def _hours(run: PlannedRun, record: Record) -> float:
+    """Of the epochs that are still to come."""
+    epochs = run.row.settings.get("epochs", record.settings["epochs"]) - run.epochs
     return float(epochs * record.seconds_per_epoch / 3600)
 
 

@@ -106,6 +106,23 @@ def _alone(home: Path) -> Iterator[None]:
         raise ConfigError("is being run by another process", where=str(home)) from None
 
 
+def is_being_run(home: Path) -> bool:
+    """Whether a process is at it; one that begins at this very moment waits `PATIENCE` for the answer."""
+    if not (home / LOCK).exists():
+        return False
+    try:
+        with FileLock(home / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def epochs_done(home: Path) -> int:
+    """As upstream's results.csv says, a line an epoch below its heads."""
+    file = home / "results.csv"
+    return max(0, len(file.read_text(encoding="utf-8").splitlines()) - 1) if file.exists() else 0
+
+
 def _train(home: Path, row: TableRow, seed: int) -> None:
     """Until the last epoch is done; best.pt and last.pt then are as upstream leaves them."""
     last, starts = AtomicPath(home / "weights" / "last.pt"), Starts(home / STARTS)

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from records import record
 
 from akyolo.paper.plan import PlannedRun, gpu_records, lines, planned, total
@@ -56,6 +57,26 @@ def test_what_is_done_what_resumes_and_what_will_run(tmp_path):
         total(found, {})
         == "4 runs: 1 done, 1 resumes, 2 to run\nGPU-hours: unknown (no record of such a step on a GPU)"
     )
+
+
+def test_a_run_that_a_process_is_at(tmp_path):
+    spec = Spec((0, 1), (ROWS[0],))
+    (tmp_path / "baseline-seed0").mkdir()
+    with FileLock(tmp_path / "baseline-seed0" / ".lock"):
+        found = planned(tmp_path, spec, ["baseline"])
+    assert [run.state for run in found] == ["being run", "to run"]
+    assert total(found, {}).startswith("2 runs: 0 done, 1 being run, 0 resumes, 1 to run\n")
+    assert [run.state for run in planned(tmp_path, spec, ["baseline"])] == ["to run", "to run"]
+
+
+def test_epochs_that_are_there_take_no_hours(tmp_path):
+    home = tmp_path / "baseline-seed0"
+    (home / "weights").mkdir(parents=True)
+    (home / "weights" / "last.pt").touch()
+    (home / "results.csv").write_text("epoch,time\n" + "".join(f"{epoch},9\n" for epoch in range(1, 211)))
+    found = planned(tmp_path, Spec((0,), (ROWS[0],)), ["baseline"])
+    file = Path("runs/x/record.json")
+    assert "GPU-hours: 0.1; from" in total(found, {file: on_gpu(ROWS[0])})  # 90 of 300 epochs of 4 s: 0.1 h, not 0.33
 
 
 def test_what_is_overridden_is_said():
