@@ -145,7 +145,7 @@ def test_a_second_process_is_refused(folder, compared, monkeypatch, capfd):
 
 
 def wait_for(file, process):
-    deadline = time.time() + 120
+    deadline = time.time() + 300
     while not file.exists():
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.01)

@@ -67,7 +67,7 @@ def start(folder, environment, name, *words):
 
 
 def wait_for(file, process):
-    deadline = time.time() + 120
+    deadline = time.time() + 300
     while not file.exists():
         assert process.poll() is None and time.time() < deadline, process.communicate()
         time.sleep(0.01)
