@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -95,9 +96,33 @@ def test_a_quoted_series_lies_there_with_its_plot(folder):
     assert f"]({(folder / 'plot.png').relative_to(ROOT)})" in README and (folder / "plot.png").exists()
 
 
-def test_the_comparison_of_operators_is_quoted_whole():
-    folder = ROOT / "runs" / "records" / "compare-shapes"
-    assert folder in folders(README) and len(records(folder, read_spec(folder / "spec.yaml"))) == 12
+@pytest.mark.parametrize(("name", "runs"), [("compare-shapes", 12), ("mini-yolov8n", 33)])
+def test_a_series_is_quoted_whole(name, runs):
+    folder = ROOT / "runs" / "records" / name
+    assert folder in folders(README) and len(records(folder, read_spec(folder / "spec.yaml"))) == runs
+
+
+def test_what_the_miniature_says_of_the_papers_claims():
+    folder = ROOT / "runs" / "records" / "mini-yolov8n"
+    found = records(folder, read_spec(folder / "spec.yaml"))
+    assert all(max(record.curve, key=lambda epoch: epoch["mAP"])["epoch"] == 10 for record in found)
+    names = {record.row: record.row.removeprefix("N=5, initial shape ") for record in found}
+    of = {name: [r.metrics["ultralytics"]["mAP"] for r in found if r.row == row] for row, name in names.items()}
+    mean = {row: statistics.mean(values) for row, values in of.items()}
+    params = {names[record.row]: record.params / 1e6 for record in found}
+
+    def always(less, more):
+        return all(one < other for one, other in zip(of[less], of[more], strict=True))
+
+    assert [round((params[f"N={n}"] - params["N=3"]) / (n - 3), 3) for n in (5, 9)] == [0.072, 0.072]
+    assert [round(params[f"N={n}"] / params["baseline"], 2) for n in (5, 9)] == [0.93, 1.02]
+    assert max(mean, key=mean.get) == "baseline" and always("N=3", "baseline")
+    assert 0 < mean["baseline"] - mean["N=9"] < statistics.stdev(of["N=9"])
+    assert always("N=3", "N=5") and mean["N=5"] < mean["N=9"]
+    assert [max("abcde", key=mean.get), min("abcde", key=mean.get)] == ["a", "d"]
+    assert all(always("d", shape) for shape in "abe")
+    assert sum(one > other for one, other in zip(of["N=5"], of["DSConv=5"], strict=True)) == 2
+    assert mean["DSConv=5"] < mean["N=5"] and abs(mean["N=9"] - mean["Deformable Conv=3"]) < 0.01
 
 
 def test_speed_of_the_model():
