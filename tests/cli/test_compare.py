@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, write_images, write_model
+from tiny_training import PLAIN, check_resumed, wait_for, write_plain
 
 from akyolo.cli import main
 from akyolo.cli.compare import operators
@@ -28,10 +27,7 @@ ONE_EPOCH = ["tiny.yaml", *TWICE, "--seeds", "2", "data=data.yaml", "epochs=1", 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("数据 集é")
-    write_model(folder, PLAIN)
-    write_images(folder, 12, 4)
-    return folder
+    return write_plain(tmp_path_factory.mktemp("数据 集é"))
 
 
 def start(folder, *words, **options):
@@ -144,29 +140,12 @@ def test_a_second_process_is_refused(folder, compared, monkeypatch, capfd):
     assert capfd.readouterr().err == "akyolo: runs/compare/tiny: is being run by another process\n"
 
 
-def wait_for(file, process):
-    deadline = time.time() + 300
-    while not file.exists():
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.01)
-
-
 def child_of(process):
     return int(subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, check=True).stdout)
 
 
 def quick(name, *words):
     return ["tiny.yaml", "--name", name, *words, "--where", "1", "--seeds", "1", "data=data.yaml", "epochs=3", *QUICK]
-
-
-def check_resumed(home):
-    """One start, one resume, every epoch once."""
-    record = json.loads((home / "record.json").read_text())
-    first, second = record["starts"]
-    assert first["epoch"] == 1 and second["epoch"] in (2, 3)
-    assert [epoch["epoch"] for epoch in record["curve"]] == [1, 2, 3]
-    assert record["seconds"] == first["seconds"] + second["seconds"]
-    assert not list(home.parent.rglob(".*.partial"))
 
 
 def test_a_killed_command_takes_its_run_along_and_the_same_command_resumes_it(folder):

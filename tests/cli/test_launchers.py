@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, write_images, write_model
+from tiny_training import write_plain
 
 from akyolo.cli.compare import operators, spec_of
 from akyolo.paper.series import series
@@ -20,10 +20,7 @@ TRAINING = ["data=data.yaml", "imgsz=64", "batch=4", "nbs=4", "device=cpu", "opt
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("数据 集é")
-    write_model(folder, PLAIN)
-    write_images(folder, 12, 4)
-    return folder
+    return write_plain(tmp_path_factory.mktemp("数据 集é"))
 
 
 def plan(folder, name, *words):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import yaml
 from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, write_images, write_model
+from tiny_training import check_resumed, wait_for, write_plain
 
 from akyolo.cli import main
 
@@ -54,9 +53,7 @@ BOTH = ["--spec", "mine.yaml", "--table", "sizes,3", "--seeds", "1", *QUICK]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("数据 集é")
-    write_model(folder, PLAIN)
-    write_images(folder, 12, 4)
+    folder = write_plain(tmp_path_factory.mktemp("数据 集é"))
     (folder / "mine.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
     return folder
 
@@ -71,10 +68,7 @@ def reproduced(folder):
     """Two tables; the command was killed in its first training, and the same command went on."""
     home = folder / "runs" / "reproduce" / "mine" / "3" / "baseline-seed0"
     process = start(folder, *BOTH)
-    deadline = time.time() + 120
-    while not (home / "weights" / "last.pt").exists():
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.01)
+    wait_for(home / "weights" / "last.pt", process)
     process.kill()
     process.communicate()
     with FileLock(home / ".lock", timeout=10):
@@ -93,9 +87,7 @@ def test_a_killed_command_goes_on_where_it_was(reproduced):
     home, out = reproduced
     records = records_of(home)
     assert records.keys() == {"3/baseline-seed0", "3/N=5-seed0", "sizes/baseline-seed0"}
-    killed = records["3/baseline-seed0"]
-    first, second = killed["starts"]
-    assert first["epoch"] == 1 and second["epoch"] in range(2, EPOCHS + 1)
+    check_resumed(home / "3" / "baseline-seed0", EPOCHS)
     assert len(records["3/N=5-seed0"]["starts"]) == 1
     assert all([epoch["epoch"] for epoch in record["curve"]] == [1, 2, 3, 4, 5] for record in records.values())
     assert "seed 0 resumes" in out and "3 runs: 0 done, 1 resumes, 2 to run\nGPU-hours: unknown" in out

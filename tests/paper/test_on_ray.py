@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, write_images, write_model
+from tiny_training import check_resumed, wait_for, write_plain
 
 from akyolo.cli import main
 from akyolo.cli.compare import operators, spec_of
@@ -39,10 +38,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("数据 集é")
-    write_model(folder, PLAIN)
-    write_images(folder, 12, 4)
-    return folder
+    return write_plain(tmp_path_factory.mktemp("数据 集é"))
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +62,6 @@ def start(folder, environment, name, *words):
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def wait_for(file, process):
-    deadline = time.time() + 300
-    while not file.exists():
-        assert process.poll() is None and time.time() < deadline, process.communicate()
-        time.sleep(0.01)
-
-
 def trainings(folder):
     """The processes of runs under this folder, by row."""
     found = {}
@@ -80,16 +69,6 @@ def trainings(folder):
         if "akyolo.paper.child" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
             found[process.info["cmdline"][-2]] = process
     return found
-
-
-def check_resumed(home):
-    """One start, one resume, every epoch once."""
-    record = json.loads((home / "record.json").read_text())
-    first, second = record["starts"]
-    assert first["epoch"] == 1 and second["epoch"] in (2, 3)
-    assert [epoch["epoch"] for epoch in record["curve"]] == [1, 2, 3]
-    assert record["seconds"] == first["seconds"] + second["seconds"]
-    assert "3/3" in (home / "log.txt").read_text(encoding="utf-8")
 
 
 def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, environment, cluster):
@@ -105,6 +84,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     check_resumed(home / "Conv-seed0")
+    assert "3/3" in (home / "Conv-seed0" / "log.txt").read_text(encoding="utf-8")
     other = json.loads((home / "AKConv-5-seed0" / "record.json").read_text())
     assert len(other["starts"]) == 1 and [epoch["epoch"] for epoch in other["curve"]] == [1, 2, 3]
     assert (home / "table.md").read_text() in out and "runs/compare/killed/Conv-seed0 is done, " in out

@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, write_images, write_model
+from tiny_training import write_images, write_plain
 
 from akyolo.errors import ConfigError
 from akyolo.paper import runs
@@ -38,10 +38,7 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    write_model(folder, PLAIN)
-    write_images(folder, 12, 4)
-    return folder
+    return write_plain(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,8 @@
-"""A model and images so small that a whole training takes a second."""
+"""A model and images so small that a whole training takes a second, and how one that was killed is looked at."""
 
+import json
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,33 @@ def write_images(folder: Path, train: int, val: int) -> str:
     splits = {"train": "images/train", "val": "images/val"}
     file.write_text(yaml.safe_dump({"path": str(folder / "data"), **splits, "names": ["even", "odd"]}))
     return str(file)
+
+
+def write_plain(folder: Path) -> Path:
+    """What whole commands are tried on: the model without AKConv as tiny.yaml, three steps an epoch as data.yaml."""
+    write_model(folder, PLAIN)
+    write_images(folder, 12, 4)
+    return folder
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    """Until the file is there; a process that ends before, or takes minutes, has failed."""
+    deadline = time.time() + 300
+    while not file.exists():
+        if process.poll() is not None or time.time() > deadline:
+            process.kill()
+            raise AssertionError(process.communicate())
+        time.sleep(0.01)
+
+
+def check_resumed(home: Path, epochs: int = 3) -> None:
+    """By its record: one start, one resume, every epoch once."""
+    record = json.loads((home / "record.json").read_text())
+    first, second = record["starts"]
+    assert first["epoch"] == 1 and second["epoch"] in range(2, epochs + 1)
+    assert [epoch["epoch"] for epoch in record["curve"]] == [*range(1, epochs + 1)]
+    assert record["seconds"] == first["seconds"] + second["seconds"]
+    assert not list(home.parent.rglob(".*.partial"))
 
 
 def arguments(folder: Path, **changes: Any) -> dict[str, Any]:
