@@ -16,7 +16,8 @@ from akyolo.cli.trainings import check_no_option, check_own, check_trainings, fa
 from akyolo.errors import AkyoloError, ConfigError, DatasetError
 
 if TYPE_CHECKING:
-    from akyolo.paper.rows import Spec, TableRow
+    from akyolo.paper.plan import PlannedRun
+    from akyolo.paper.rows import Spec
     from akyolo.paper.static import StaticResult
 
 SUMMARY = "train, evaluate and print the paper's tables beside ours; or count them (--static)"
@@ -90,10 +91,10 @@ def run(options: argparse.Namespace) -> None:
     with stdout_to_stderr() if options.json else nullcontext():
         for table in tables:
             _check(table, options.plan)
-        _print_plan(tables)
+        plan = _print_plan(tables)
         done = [] if options.plan else _run(tables, options)
     if options.json:
-        print(json.dumps(_plan_json(tables) if options.plan else [table for table, _ in done], indent=2))
+        print(json.dumps(_plan_json(plan) if options.plan else [table for table, _ in done], indent=2))
     if failed := [run for _, of_table in done for run in of_table]:
         print(failure(failed), file=sys.stderr)
         sys.exit(1)
@@ -148,21 +149,14 @@ def _check(table: Chosen, plan: bool) -> None:
         if row.prepare and row.data == row.stated.get("data", row.data):
             _refuse_missing_data(row.data, row.prepare, plan)
             settings.pop("data")
-        check_trainings([(row.base, row.swap) for row in table.spec.rows], settings)
-        if "data" in settings and row.classes is not None:
-            _check_classes(settings["data"], row)
+        classes = check_trainings([(row.base, row.swap) for row in table.spec.rows], settings)
+        if None not in (classes, row.classes) and classes != row.classes:
+            meant = row.stated.get("data", row.data)
+            raise DatasetError(f"{row.data} has {classes} classes, {meant} has {row.classes}")
     except AkyoloError as error:
         where = f"table {row.table}" + (f", {error.where}" if error.where else "")
         raise type(error)(error.what, where=where, remedy=error.remedy) from None
     check_folder(table.folder, table.content)
-
-
-def _check_classes(data: str, row: "TableRow") -> None:
-    """The same number as in the data set that the table is on; figures of another have no place beside its own."""
-    from akyolo.upstream.arguments import fetch_data
-
-    if (found := fetch_data(data)) != row.classes:
-        raise DatasetError(f"{data} has {found} classes, {row.stated.get('data', row.data)} has {row.classes}")
 
 
 def _refuse_missing_data(name: str | None, prepare: str, plan: bool) -> None:
@@ -176,7 +170,7 @@ def _run(tables: Sequence[Chosen], options: argparse.Namespace) -> list[tuple[di
         return [run_all(table.folder, table.content, launch, table.rows) for table in tables]
 
 
-def _print_plan(tables: Sequence[Chosen]) -> None:
+def _print_plan(tables: Sequence[Chosen]) -> "list[PlannedRun]":
     from akyolo.paper.plan import gpu_records, lines, planned, total
 
     runs = []
@@ -185,15 +179,13 @@ def _print_plan(tables: Sequence[Chosen]) -> None:
         print(*lines(table.folder, table.spec, of_table), sep="\n")
         runs += of_table
     print(total(runs, gpu_records(RECORDS)), flush=True)
+    return runs
 
 
-def _plan_json(tables: Sequence[Chosen]) -> list[dict[str, Any]]:
-    from akyolo.paper.plan import planned
-
+def _plan_json(runs: "Iterable[PlannedRun]") -> list[dict[str, Any]]:
     return [
         {"table": run.row.table, "row": run.row.row, "seed": run.seed, "state": run.state, "asked": run.row.asked()}
-        for table in tables
-        for run in planned(table.folder, table.spec, table.rows)
+        for run in runs
     ]
 
 

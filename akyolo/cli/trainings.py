@@ -49,12 +49,15 @@ def check_no_option(command: str, settings: Mapping[str, Any], options: argparse
         raise ConfigError(f"{key}: an option of {command}", remedy=f"write --{key}")
 
 
-def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dict[str, Any]) -> None:
+def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dict[str, Any]) -> int | None:
     """What would stop a training late, found before the first.
 
     Args:
         models: base and swap of each row.
         settings: training arguments of all of them, `data` and `recipe` included.
+
+    Returns:
+        How many classes the data set has; None where `settings` names none.
 
     Raises:
         AkyoloError: whatever is wrong with them.
@@ -74,8 +77,8 @@ def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dic
     if isinstance(settings.get("data"), list):
         raise ConfigError("data= names several data sets", remedy="compare on one at a time")
     check_kind_of_data("detect", settings.get("data"))
-    if data := settings.get("data"):
-        fetch_data(data)
+    data = settings.get("data")
+    classes = fetch_data(data) if data else None
     moves = False
     with silence():
         for base, rule in models:
@@ -87,6 +90,7 @@ def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dic
             moves = moves or bool(offset_parameters(network))
     if "offset_lr" in settings and not moves:
         raise ConfigError("'offset_lr' has no effect: none of these operators moves its taps", remedy="leave it out")
+    return classes
 
 
 def run_all(
@@ -116,8 +120,9 @@ def run_all(
             if wrong:
                 failed.append(f"{run.home} ({wrong})")
             report(folder, spec, records(folder, spec), counts)
-        measure_speed(folder, spec, records(folder, spec))
-        table = report(folder, spec, records(folder, spec), counts)
+        found = records(folder, spec)
+        measure_speed(folder, spec, found)
+        table = report(folder, spec, found, counts)
         print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\n{'  '.join(_files(folder))}", flush=True)
     return table, failed
 

@@ -23,9 +23,9 @@ from akyolo.errors import DatasetError
 GROWTH = 4  # times its own size an archive of photographs and their annotations may unpack to
 CHUNK = 1 << 20
 BROKEN = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, NotImplementedError, OSError, RuntimeError, ValueError),
-)
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+    EOFError, NotImplementedError, OSError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 class BrokenArchiveError(DatasetError):

@@ -63,7 +63,7 @@ def run(folder: Path, row: TableRow, seed: int) -> Record:
     check_protocol(row.protocol)
     home = run_folder(folder, row.row, seed).resolve()
     home.mkdir(parents=True, exist_ok=True)
-    with _alone(home):
+    with alone(home, PATIENCE):
         remove_partial(home)
         if (home / RECORD).exists():
             return read_record(home / RECORD)
@@ -98,12 +98,17 @@ def check_model(home: Path, row: TableRow) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(folder: Path, patience: float) -> Iterator[None]:
+    """While no other process is at a run, or at a table, in this folder.
+
+    Raises:
+        ConfigError: one is, for longer than `patience` in seconds.
+    """
     try:
-        with FileLock(home / LOCK, timeout=PATIENCE):
+        with FileLock(folder / LOCK, timeout=patience):
             yield
     except Timeout:
-        raise ConfigError("is being run by another process", where=str(home)) from None
+        raise ConfigError("is being run by another process", where=str(folder)) from None
 
 
 def is_being_run(home: Path) -> bool:
@@ -111,9 +116,9 @@ def is_being_run(home: Path) -> bool:
     if not (home / LOCK).exists():
         return False
     try:
-        with FileLock(home / LOCK, timeout=0):
+        with alone(home, 0):
             return False
-    except Timeout:
+    except ConfigError:
         return True
 
 

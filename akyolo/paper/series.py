@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from akyolo.errors import ConfigError
 from akyolo.paper.child import SPEC
 from akyolo.paper.records import Record, read_record
 from akyolo.paper.rows import Spec, read_spec, runs_in_order
-from akyolo.paper.runs import LOCK, RECORD, check_model, run_folder
+from akyolo.paper.runs import RECORD, alone, check_model, run_folder
 from akyolo.paper.spec_file import read_spec_file
 from akyolo.upstream.atomic import AtomicPath, remove_partial
 
@@ -32,18 +31,15 @@ def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}", where=str(folder)) from None
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            remove_partial(folder)
-            text, file = _text(spec).encode(), AtomicPath(folder / SPEC)
-            if not file.exists() or file.read_bytes() != text:
-                file.write_bytes(text)
-            written = read_spec(folder / SPEC)
-            for row, seed in runs_in_order(written):
-                check_model(run_folder(folder, row.row, seed), row)
-            yield written
-    except Timeout:
-        raise ConfigError("is being run by another process", where=str(folder)) from None
+    with alone(folder, 0):
+        remove_partial(folder)
+        text, file = _text(spec).encode(), AtomicPath(folder / SPEC)
+        if not file.exists() or file.read_bytes() != text:
+            file.write_bytes(text)
+        written = read_spec(folder / SPEC)
+        for row, seed in runs_in_order(written):
+            check_model(run_folder(folder, row.row, seed), row)
+        yield written
 
 
 def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
