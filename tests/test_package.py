@@ -46,7 +46,7 @@ def test_the_wheel_works_without_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
         "import akyolo\n"
-        "from akyolo.datasets.shapes import Spec\n"
+        "from akyolo.datasets.shapes.store import Spec\n"
         "assert 'site' in akyolo.__file__ and Spec.read().names[0] == 'bar'\n"
         "print(akyolo.YOLO('cfg/yolov8s-akconv5.yaml').model.yaml['scale'])\n"
     )

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from akyolo.cli import main
-from akyolo.metrics.protocols import PROTOCOLS
-from akyolo.paper.rows import read_spec
-from akyolo.paper.series import records
+from akyolo.experiments.run.store import records
+from akyolo.experiments.spec.rows import read_spec
 from akyolo.registry import operator, operators
+from akyolo.scoring.protocols import PROTOCOLS
 from akyolo.upstream.model import build_detector
 
 sys.path.insert(0, str(Path(__file__).parent / "upstream"))

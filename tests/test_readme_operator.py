@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from akyolo.rows import row_text
+from akyolo.model_yaml import row_text
 
 sys.path.insert(0, str(Path(__file__).parent / "upstream"))
 from tiny_training import MODEL, write_images, write_model

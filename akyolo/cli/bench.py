@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from akyolo.metrics.latency import Row, Variant
+    from akyolo.bench.measure import Row, Variant
 
 SUMMARY = "measure the speed and memory of operators or whole models, side by side"
 
@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: an option, device or model that cannot be used.
     """
-    from akyolo.metrics.latency import summarise
-    from akyolo.metrics.layer_variants import REFERENCES
+    from akyolo.bench.layer_variants import REFERENCES
+    from akyolo.bench.measure import summarise
 
     device, dtype = _checked(options)
     of_ops = options.action == "ops"
@@ -143,8 +143,8 @@ def _ops(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtyp
     """The rows of one layer and pass after the other."""
     import torch
 
-    from akyolo.metrics.latency import FORWARD, FORWARD_BACKWARD, forward, forward_backward, measure
-    from akyolo.metrics.layer_variants import PLAIN, check_equal, format_of, layer_variants
+    from akyolo.bench.layer_variants import PLAIN, check_equal, format_of, layer_variants
+    from akyolo.bench.measure import FORWARD, FORWARD_BACKWARD, forward, forward_backward, measure
 
     torch.manual_seed(0)
     for c1, c2, side_at_640 in LAYERS:
@@ -162,7 +162,7 @@ def _models(options: argparse.Namespace, device: "torch.device", dtype: "torch.d
     """The rows of inference, then of training."""
     import torch
 
-    from akyolo.metrics.latency import measure
+    from akyolo.bench.measure import measure
 
     torch.manual_seed(0)
     networks = {name: _network(name) for name in options.models}
@@ -195,7 +195,7 @@ def _network(name: str) -> Any:
 
 
 def _inference(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant":
-    from akyolo.metrics.latency import forward, spread_offsets
+    from akyolo.bench.measure import forward, spread_offsets
 
     spread_offsets(network.eval(), images)
     return forward(network.fuse(verbose=False), images, dtype)
@@ -204,7 +204,7 @@ def _inference(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant
 def _training(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant":
     import torch
 
-    from akyolo.metrics.latency import Variant, autocast, spread_offsets, state_of
+    from akyolo.bench.measure import Variant, autocast, spread_offsets, state_of
 
     spread_offsets(network.train(), images)
     for name, parameter in network.named_parameters():

@@ -9,13 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from akyolo.cli.key_values import names_and_pairs
 from akyolo.cli.launchers import configure_launcher, launcher
-from akyolo.cli.pairs import names_and_pairs
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.cli.swap import SUFFIXES, read_yaml
 from akyolo.cli.trainings import check_no_option, check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import ConfigError
-from akyolo.rows import SwapRule, literal
+from akyolo.model_yaml import literal
+from akyolo.swapping import SwapRule
 
 SUMMARY = "train the same model with one operator after the other, and put them in one table"
 TAKES_PAIRS = True
@@ -126,8 +127,8 @@ def _split(text: str, separator: str) -> list[str]:
 def spec_of(
     name: str, base: str, rules: Mapping[str, SwapRule | None], seeds: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The comparison in the format of `akyolo.paper.rows`."""
-    from akyolo.paper.rows import written
+    """The comparison in the format of `akyolo.experiments.spec.rows`."""
+    from akyolo.experiments.spec.rows import written
 
     own = {key: value for key, value in settings.items() if key not in ("data", "recipe")}
     table = {

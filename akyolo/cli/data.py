@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from akyolo.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
-    from akyolo.datasets.check import SplitCounts
-    from akyolo.datasets.yolo import Imported
+    from akyolo.datasets.yolo.check import SplitCounts
+    from akyolo.datasets.yolo.layout import Imported
 
 SUMMARY = "make a data set of another format ready for training"
 
@@ -142,7 +142,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from akyolo.datasets.yolo import check_destination, write_yolo
+    from akyolo.datasets.yolo.layout import check_destination, write_yolo
 
     source, out = Path(options.dir), Path(options.out)
     if source.is_file():
@@ -159,18 +159,18 @@ def _import(options: argparse.Namespace) -> None:
 
 def _read_folder(source: Path, options: argparse.Namespace) -> "Imported":
     if options.format == "voc-xml":
-        from akyolo.datasets.voc_tree import import_voc
+        from akyolo.datasets.imported.voc import import_voc
 
         return import_voc(source, options.boxes, _names(options.names), options.val, options.seed)
-    from akyolo.datasets.brought import import_coco, import_visdrone
+    from akyolo.datasets.imported.coco_visdrone import import_coco, import_visdrone
 
     read = import_coco if options.format == "coco-json" else import_visdrone
     return read(source.resolve(), options.val, options.seed)
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from akyolo.datasets.prepare import MANIFEST, prepare
-    from akyolo.datasets.spec import find_spec
+    from akyolo.datasets.published.prepare import MANIFEST, prepare
+    from akyolo.datasets.published.spec import find_spec
 
     spec = find_spec(options.name)
     if options.boxes and spec.format != "voc-xml":
@@ -188,8 +188,8 @@ def _prepare(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from akyolo.cli.outputs import new_file, writing
-    from akyolo.datasets.check import SplitCounts, findings
-    from akyolo.datasets.data_yaml import read_data_yaml
+    from akyolo.datasets.yolo.check import SplitCounts, findings
+    from akyolo.datasets.yolo.data_yaml import read_data_yaml
 
     if Path(options.data).is_dir():
         raise DatasetError("is a folder", where=options.data, remedy="name the data YAML in it")
@@ -205,7 +205,7 @@ def _check(options: argparse.Namespace) -> None:
         raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename)) from error
     print(*_table(data.names, counts), sep="\n")
     if sheet:
-        from akyolo.datasets.contact_sheet import contact_sheet
+        from akyolo.datasets.yolo.contact_sheet import contact_sheet
 
         picture = io.BytesIO()
         contact_sheet(data).save(picture, "PNG")

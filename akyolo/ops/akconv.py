@@ -17,13 +17,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_choice, check_flag, check_whole
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.checks import check_choice, check_flag, check_whole
+from akyolo.layers import ColumnConv, OffsetConv
+from akyolo.layers.operator_conv import OperatorConv
 from akyolo.registry import register
 from akyolo.sampling import (
     PADDING_MODES,
-    ColumnConv,
-    OffsetConv,
     Point,
     converted,
     initial_shape,

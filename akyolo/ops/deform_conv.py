@@ -22,16 +22,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_divides, check_whole
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.checks import check_divides, check_whole
+from akyolo.layers import ZeroConv, mix
+from akyolo.layers.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
 from akyolo.sampling import (
-    ZeroConv,
     captures_a_graph,
     converted,
     kernel_positions,
     memory_format,
-    mix,
     regular_grid,
     sample,
     sampling_format,

@@ -29,7 +29,9 @@ and for the time of one call in a worker process on CPU, where upstream takes CU
 `RELIED_ON` is every other name of upstream's that we call or override; a test names the first that a release changes.
 """
 
-from akyolo.upstream import scanning, seam, settings
+from akyolo.upstream.arguments import hyperparameters as settings
+from akyolo.upstream.patches import dataset_scan as scanning
+from akyolo.upstream.patches import parser_seam as seam
 
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from akyolo.atomic import write
 from akyolo.errors import TrainingError
+from akyolo.files import write
 
 
 class AtomicPath(type(Path())):  # type: ignore[misc]

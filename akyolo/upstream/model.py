@@ -9,24 +9,25 @@ from ultralytics.nn.tasks import DetectionModel, guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 
 from akyolo.errors import ConfigError, RowError, first_line
-from akyolo.metrics.detections import FILE
-from akyolo.upstream import trainer, validator
-from akyolo.upstream.checkpoint import (
+from akyolo.scoring.detections import FILE
+from akyolo.upstream.arguments.data import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
+from akyolo.upstream.arguments.hyperparameters import check_augment, check_hyperparameters, check_used_by, has_anchors
+from akyolo.upstream.arguments.packages import check_opset, check_packages
+from akyolo.upstream.arguments.recipes import joined, with_recipe
+from akyolo.upstream.evaluation import validator
+from akyolo.upstream.evaluation.score_file import check_scoring, score_file
+from akyolo.upstream.model_yaml import read_model_yaml
+from akyolo.upstream.patches.dataset_scan import refusing_bad_data
+from akyolo.upstream.training import trainer
+from akyolo.upstream.training.distributed import is_only_process
+from akyolo.upstream.training.tuning import ANCHOR_SPACE, tuning_here
+from akyolo.upstream.weights.checkpoint import (
     WEIGHT_ARGUMENTS,
     check_classes,
     check_loadable,
     check_resumable,
     finish_loading,
 )
-from akyolo.upstream.distributed import is_only_process
-from akyolo.upstream.embedded import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
-from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optional import check_opset, check_packages
-from akyolo.upstream.recipes import joined, with_recipe
-from akyolo.upstream.scanning import refusing_bad_data
-from akyolo.upstream.scoring import check_scoring, score_file
-from akyolo.upstream.settings import check_augment, check_hyperparameters, check_used_by, has_anchors
-from akyolo.upstream.tuning import ANCHOR_SPACE, tuning_here
 
 # what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
 BUILDING_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -129,7 +130,7 @@ class YOLO(UpstreamYOLO):
     def val(self, **arguments: Any) -> Any:
         """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
 
-        With `protocol`, a name of `akyolo.metrics.protocols`, the detections stay in the results folder as
+        With `protocol`, a name of `akyolo.scoring.protocols`, the detections stay in the results folder as
         `detections.npz` (`self.detections`), and what is returned is their `Score`, not upstream's metrics.
 
         Raises:

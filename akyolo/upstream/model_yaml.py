@@ -8,8 +8,8 @@ from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 from ultralytics.utils import LOGGER, ROOT
 
 from akyolo.errors import RowError, did_you_mean
-from akyolo.packaged import packaged
-from akyolo.rows import find_model_yaml, unscaled
+from akyolo.model_yaml import find_model_yaml, unscaled
+from akyolo.resources import packaged
 
 
 def read_model_yaml(name: str | Path) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from tiny_training import PLAIN, check_resumed, wait_for, write_plain
 from akyolo.cli import main
 from akyolo.cli.compare import operators
 from akyolo.errors import ConfigError
-from akyolo.paper.rows import read_spec
-from akyolo.rows import SwapRule
+from akyolo.experiments.spec.rows import read_spec
+from akyolo.swapping import SwapRule
 
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False"]
 # one operator, written in two ways

@@ -16,8 +16,8 @@ from tiny_training import PLAIN, write_model
 from voc_look_alikes import an_object
 
 from akyolo.cli import main
-from akyolo.metrics.detections import read_detections
-from akyolo.metrics.protocols import PROTOCOLS
+from akyolo.scoring.detections import read_detections
+from akyolo.scoring.protocols import PROTOCOLS
 
 TINY = ("imgsz=64", "batch=4", "device=cpu", "workers=0", "plots=False")
 DIFFICULT = "<difficult>1</difficult>"

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akyolo.errors import RowError
+from akyolo.layers import mix
 from akyolo.ops.akconv import AKConv, akconv
 from akyolo.registry import operator
-from akyolo.sampling import initial_shape, mix
+from akyolo.sampling import initial_shape
 
 
 class TestContract(OperatorContract):

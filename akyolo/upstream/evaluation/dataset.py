@@ -1,0 +1,64 @@
+"""The ground truth of a data set: the COCO json that its YAML names, `annotations: {val: FILE}`, else label files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ultralytics.data.utils import check_det_dataset, img2label_paths
+
+from akyolo.errors import DatasetError, first_line
+from akyolo.scoring.ground_truth import GroundTruth, from_coco_json, from_labels
+from akyolo.upstream.evaluation.labels import image_names, split_images
+
+
+def names_of(names: Mapping[int, str] | Sequence[str]) -> tuple[str, ...]:
+    """Class names by index."""
+    return tuple(names.values() if isinstance(names, Mapping) else names)
+
+
+def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.integer]) -> tuple[GroundTruth, bool]:
+    """What a data set says of images of its own, and whether a json says it.
+
+    Args:
+        data: its data YAML.
+        split: of it.
+        images: names, as `image_names` gives them.
+        sizes: (I, 2) integers, width and height of each in pixels, for label files.
+
+    Raises:
+        DatasetError: an image is none of its, or its ground truth cannot be read.
+    """
+    try:
+        found: dict[str, Any] = check_det_dataset(data, autodownload=False, split=split)
+    except Exception as error:  # upstream raises whatever it meets first
+        raise DatasetError(first_line(error), where=data) from None
+    listed = set(image_names(data, split_images(data, split)))
+    if unknown := [name for name in images if name not in listed]:
+        raise DatasetError(f"has no {unknown[0]} among its {len(listed)} {split} images", where=data)
+    root, names = Path(found["path"]).resolve(), names_of(found["names"])
+    files_of_splits = found.get("annotations") or {}
+    if not isinstance(files_of_splits, dict):
+        raise DatasetError(
+            "'annotations' must name a file for each split", where=data, remedy="annotations: {val: FILE}"
+        )
+    if file := files_of_splits.get(split):
+        truth = from_coco_json(root / file).of(images, str(root / file))
+        check_names(names, truth.names, str(root / file))
+        return truth, True
+    files = [Path(file) for file in img2label_paths([str(root / name) for name in images])]
+    return from_labels(images, sizes, files, names), False
+
+
+def check_names(ours: Sequence[str], theirs: Sequence[str], where: str) -> None:
+    """Refuse another list of classes.
+
+    Raises:
+        DatasetError: it says where they part.
+    """
+    if len(ours) != len(theirs):
+        raise DatasetError(f"has {len(theirs)} classes, not {len(ours)}", where=where)
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if one != other:
+            raise DatasetError(f"calls class {index} {other!r}, not {one!r}", where=where)

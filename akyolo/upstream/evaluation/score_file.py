@@ -1,0 +1,78 @@
+"""From a file of detections, and the data set that it was made on, to scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from akyolo.errors import ConfigError, DatasetError
+from akyolo.scoring.coco_results import read_coco_results
+from akyolo.scoring.detections import Detections, read_detections
+from akyolo.scoring.ground_truth import GroundTruth, from_coco_json
+from akyolo.scoring.protocols import check_protocol, score
+from akyolo.scoring.score import DIGITS, Score
+from akyolo.upstream.arguments.check import check_data
+from akyolo.upstream.arguments.data import resolve_data
+from akyolo.upstream.evaluation.dataset import check_names, read_truth
+
+
+def score_file(
+    file: Path, protocols: Sequence[str], data: str | None = None, annotations: Path | None = None
+) -> list[Score]:
+    """Score stored detections under each of the protocols.
+
+    Args:
+        file: what `akyolo val ... protocol=` left, or, with `annotations`, a COCO json of results.
+        protocols: names.
+        data: a data YAML, in the place of the one that the file names.
+        annotations: a COCO json of the ground truth, in the place of any.
+
+    Raises:
+        ConfigError: no such protocol, or no file of detections.
+        DatasetError: the ground truth is not there, or is not that of these detections.
+    """
+    for protocol in protocols:
+        check_protocol(protocol)
+    if file.suffix == ".json":
+        if annotations is None:
+            raise ConfigError(
+                "is a json of results, which does not say of what", where=str(file), remedy="give --annotations GT.json"
+            )
+        found, truth = read_coco_results(file, annotations)
+    else:
+        found = read_detections(file)
+        truth = _truth(file, found, data, annotations)
+    return [score(protocol, found, truth) for protocol in protocols]
+
+
+def check_scoring(task: str | None, protocol: str) -> None:
+    """Refuse an evaluation whose detections no protocol could score.
+
+    Raises:
+        ConfigError: there is no such protocol, or it is not for this task.
+    """
+    check_protocol(protocol)
+    if task != "detect":
+        raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
+
+
+def _truth(file: Path, found: Detections, data: str | None, annotations: Path | None) -> GroundTruth:
+    where = str(annotations or data or found.data)
+    if annotations:
+        truth = from_coco_json(annotations).of(found.images, where)
+    else:
+        check_data(where)
+        truth, _ = read_truth(resolve_data({"data": where})["data"], found.split or "val", found.images, found.sizes)
+    if found.only is not None:
+        truth = truth.only(found.only)
+    if found.single_cls:
+        truth = truth.as_one_class(found.names[0])
+    check_names(found.names, truth.names, where)
+    if len(wrong := np.flatnonzero((truth.sizes != found.sizes).any(axis=1))):
+        name, there, here = found.images[wrong[0]], truth.sizes[wrong[0]], found.sizes[wrong[0]]
+        raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", where=where)
+    comparable = found.annotations or not annotations  # labels and a json have no checksum in common
+    if comparable and truth.sha256 != found.labels_sha256:
+        ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
+        raise DatasetError(f"has other labels ({ours}) than {file} was made with ({theirs})", where=where)
+    return truth

@@ -1,0 +1,1 @@
+"""Replace names of Ultralytics and PyTorch, each once, delegating to the original."""
