@@ -9,10 +9,8 @@ from akyolo.scoring.detections import Detections
 from akyolo.scoring.ground_truth import GroundTruth
 from akyolo.scoring.precision_recall import score_as
 from akyolo.scoring.score import Metrics, Score
-from akyolo.scoring.ultralytics_val import ULTRALYTICS
 from akyolo.scoring.visdrone import score_visdrone
-from akyolo.scoring.yolo_family import YOLOV5, YOLOV5_SMOOTH
-from akyolo.scoring.yolov7 import YOLOV7
+from akyolo.scoring.yolo_family import ULTRALYTICS, YOLOV5, YOLOV5_SMOOTH, YOLOV7
 
 # name -> detections, ground truth -> metrics, and by class
 PROTOCOLS: dict[str, Callable[[Detections, GroundTruth], tuple[Metrics, Mapping[str, Metrics]]]] = {

@@ -1,6 +1,6 @@
 """What users bring in COCO's or VisDrone's format: find the files, see which split they are, read them.
 
-(`voc_tree.py` does it for Pascal VOC, whose splits are lists.) The folder is only ever read.
+(`imported/voc.py` does it for Pascal VOC, whose splits are lists.) The folder is only ever read.
 """
 
 import re

@@ -28,8 +28,16 @@ from akyolo.datasets.published import voc_sets
 from akyolo.datasets.published.archive import BrokenArchiveError, unpack
 from akyolo.datasets.published.download import fetch, md5_of, verify
 from akyolo.datasets.published.spec import Archive, Source, Spec
-from akyolo.datasets.yolo import data_yaml
-from akyolo.datasets.yolo.layout import DATA_YAML, REPORT, YoloSet, check_empty, check_outside, move, write_tree
+from akyolo.datasets.yolo.layout import (
+    DATA_YAML,
+    REPORT,
+    YoloSet,
+    check_empty,
+    check_outside,
+    data_yaml_text,
+    move,
+    write_tree,
+)
 from akyolo.errors import ConfigError, DatasetError
 
 CONVERTER = 1
@@ -95,7 +103,7 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
         )
     if files != _inventory(root, spec):
         return None
-    text = data_yaml(root, spec.splits, spec.names, spec.splits)
+    text = data_yaml_text(root, spec.splits, spec.names, spec.splits)
     if not (root / DATA_YAML).is_file() or (root / DATA_YAML).read_text(encoding="utf-8") != text:
         _write(root / DATA_YAML, text)  # the folder was moved
     return dict(manifest)

@@ -1,4 +1,4 @@
-"""Pascal VOC's published sets: folders and a list of stems -> `Readout`. (`voc_tree.py` reads what users bring.)
+"""Pascal VOC's published sets: folders and a list of stems -> `Readout`. (`imported/voc.py` reads those of users.)
 
 Difficult objects are not trained on, as in YOLOv5 and before; the truth keeps them, to be ignored in the evaluation.
 """

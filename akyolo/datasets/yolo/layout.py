@@ -139,12 +139,12 @@ def write_tree(content: YoloSet, tree: Path, target: Path, place: Callable[[Path
     for split, truth in content.truths.items():
         (tree / "annotations").mkdir(exist_ok=True)
         (tree / "annotations" / f"{split}.json").write_text(json.dumps(truth), encoding="utf-8")
-    text = data_yaml(target, content.splits, content.names, content.truths)
+    text = data_yaml_text(target, content.splits, content.names, content.truths)
     (tree / DATA_YAML).write_text(text, encoding="utf-8")
     _write_report(tree / REPORT, content.rejected)
 
 
-def data_yaml(target: Path, splits: Collection[str], names: Sequence[str], truths: Collection[str]) -> str:
+def data_yaml_text(target: Path, splits: Collection[str], names: Sequence[str], truths: Collection[str]) -> str:
     """The text of data.yaml; `annotations` says where an evaluation finds the truth of a split.
 
     `path` is absolute: Ultralytics would look for a relative one in its own data set folder.

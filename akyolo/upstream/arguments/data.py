@@ -6,7 +6,7 @@ from typing import Any
 from ultralytics.utils import ROOT
 from ultralytics.utils.checks import check_yaml
 
-from akyolo.datasets.shapes import store as shapes
+from akyolo.datasets.shapes import store
 from akyolo.datasets.yolo import data_yaml
 from akyolo.resources import packaged
 
@@ -33,7 +33,7 @@ def resolve_data(arguments: dict[str, Any], task: str | None = None) -> dict[str
     if isinstance(data, list | tuple):
         return {**arguments, "data": [resolve_data({"data": one}, task)["data"] for one in data]}
     if resolves_to_embedded(data):
-        return {**arguments, "data": str(shapes.prepare())}
+        return {**arguments, "data": str(store.prepare())}
     check_runs_nothing(data, task)
     return arguments
 
@@ -71,4 +71,4 @@ def is_upstreams(file: Path) -> bool:
 
 def is_embedded(data: Any) -> bool:
     """Whether this is the embedded set, by whatever path: `data=`, or what a training on it has recorded."""
-    return resolves_to_embedded(data) or (isinstance(data, str) and Path(data) == shapes.data_yaml())
+    return resolves_to_embedded(data) or (isinstance(data, str) and Path(data) == store.data_yaml())

@@ -10,7 +10,7 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import LOGGER
 from ultralytics.utils.torch_utils import unwrap_model
 
-from akyolo.heads.anchors import best_possible_recall, fit_anchors
+from akyolo.heads.anchor_fit import best_possible_recall, fit_anchors
 
 ENOUGH = 0.98  # of the boxes
 

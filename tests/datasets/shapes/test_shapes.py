@@ -21,13 +21,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from akyolo.datasets.shapes import store as shapes
+from akyolo.datasets.shapes import draw, store
 from akyolo.errors import DatasetError
 
-FULL = shapes.Spec.read()
+FULL = store.Spec.read()
 SMALL = replace(FULL, train=24, val=8, size=96)
 
-# Another digest here means other pictures: raise shapes.DRAWING together with it.
+# Another digest here means other pictures: raise draw.DRAWING together with it.
 PIXELS = {
     (0, 0): "e8d209e2d7806429",
     (0, 447): "65d651b682bb7572",
@@ -39,14 +39,14 @@ PIXELS = {
 @pytest.fixture(scope="module")
 def full_set(tmp_path_factory):
     """The data YAML of the whole set."""
-    return shapes.prepare(tmp_path_factory.mktemp("cache"))
+    return store.prepare(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def fork():
     """A context that forks children from a clean process which has the module loaded: they start in milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([shapes.__name__])
+    context.set_forkserver_preload([store.__name__])
     return context
 
 
@@ -56,26 +56,28 @@ def labels_of(text, size):
     return np.concatenate([centre - side / 2, centre + side / 2], 1), rows[:, 0].astype(int)
 
 
-def test_module_needs_neither_torch_nor_ultralytics():
-    tree = ast.parse(Path(shapes.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("module", [draw, store])
+def test_module_needs_neither_torch_nor_ultralytics(module):
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     allowed = {"cv2", "numpy", "yaml", "filelock", "platformdirs", "akyolo.errors", "akyolo.resources"}
+    allowed |= {draw.__name__}
     assert froms | plain <= allowed | sys.stdlib_module_names | {"collections.abc"}
 
 
 @pytest.mark.parametrize(("seed", "index"), PIXELS)
 def test_pixels_are_pinned(seed, index):
-    image, boxes, classes = shapes.picture(seed, index, 320)
+    image, boxes, classes = draw.picture(seed, index, 320)
     assert image.shape == (320, 320, 3) and image.dtype == np.uint8
     digest = hashlib.sha256(image.tobytes() + boxes.tobytes() + classes.tobytes()).hexdigest()
     assert digest[:16] == PIXELS[seed, index]
 
 
 def test_a_picture_does_not_depend_on_those_drawn_before():
-    alone = shapes.picture(0, 5, 96)
+    alone = draw.picture(0, 5, 96)
     for index in range(6):
-        again = shapes.picture(0, index, 96)
+        again = draw.picture(0, index, 96)
     assert all(np.array_equal(a, b) for a, b in zip(alone, again, strict=True))
 
 
@@ -85,9 +87,9 @@ def test_boxes_are_tight_around_the_painted_pixels(seed, index):
     """Paint on black, every object in a grey of its own, and read the boxes off the picture (noise is +-10)."""
     greys = iter(range(40, 256, 25))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "_background", lambda _, size: np.zeros((size, size, 3), np.uint8))
-        patch.setattr(shapes, "_texture", lambda _, behind: np.full_like(behind, next(greys)))
-        image, boxes, classes = shapes.picture(seed, index, 320)
+        patch.setattr(draw, "_background", lambda _, size: np.zeros((size, size, 3), np.uint8))
+        patch.setattr(draw, "_texture", lambda _, behind: np.full_like(behind, next(greys)))
+        image, boxes, classes = draw.picture(seed, index, 320)
     owner = (image[..., 0].astype(int) - 40 + 12) // 25
     assert owner.max() + 1 == len(boxes) == len(classes) >= 1
     for number, box in enumerate(boxes):
@@ -99,17 +101,17 @@ def test_boxes_are_tight_around_the_painted_pixels(seed, index):
 
 def test_nothing_but_the_shape_tells_the_class(monkeypatch):
     """Colour, contrast, place, size and rotation: the mean of each class lies within four standard errors of all's."""
-    draw, seen, table, kinds = shapes._mask, [], [], []
+    original, seen, table, kinds = draw._mask, [], [], []
 
     def seen_mask(outline, turn, side):
-        mask = draw(outline, turn, side)
+        mask = original(outline, turn, side)
         seen.append((turn * np.pi / 128, mask[np.ix_(mask.any(1), mask.any(0))]))
         return mask
 
-    monkeypatch.setattr(shapes, "_mask", seen_mask)
+    monkeypatch.setattr(draw, "_mask", seen_mask)
     for index in range(300):
         seen.clear()
-        image, boxes, classes = shapes.picture(FULL.seed, index, 192)
+        image, boxes, classes = draw.picture(FULL.seed, index, 192)
         kinds.extend(classes)
         for (x0, y0, x1, y1), (angle, mask) in zip(boxes, seen, strict=True):
             colours, side = image[y0:y1, x0:x1][mask].astype(float), np.log2(max(x1 - x0, y1 - y0))
@@ -133,7 +135,7 @@ def test_counts_and_labels_are_those_of_the_specification(full_set):
         assert len(images) == len(labels) == count == getattr(FULL, split)
         assert [f.stem for f in images] == [f.stem for f in labels] == [f"{first + i:06d}" for i in range(count)]
     for split, index in (("train", 0), ("train", 447), ("val", 448), ("val", 703)):
-        image, boxes, classes = shapes.picture(FULL.seed, index, FULL.size)
+        image, boxes, classes = draw.picture(FULL.seed, index, FULL.size)
         written = labels_of((home / "labels" / split / f"{index:06d}.txt").read_text(), FULL.size)
         assert np.array_equal(written[0], boxes) and np.array_equal(written[1], classes)
         stored = cv2.imread(str(home / "images" / split / f"{index:06d}.jpg"))
@@ -159,7 +161,7 @@ def start(root, barrier, answers):
     """Child: prepare when all the others are ready, too."""
     with contextlib.redirect_stderr(io.StringIO()) as log:
         barrier.wait(30)
-        path = shapes.prepare(root, SMALL)
+        path = store.prepare(root, SMALL)
     answers.put((path, log.getvalue()))
 
 
@@ -175,7 +177,7 @@ def test_four_starts_at_once_make_one_set(tmp_path, fork):
     assert set(paths) == {home / "shapes.yaml"}
     assert sum(log.count("drawing") for log in logs) == 1
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == [home.name]
-    assert shapes._inventory(home)[0] == 2 * (SMALL.train + SMALL.val)
+    assert store._inventory(home)[0] == 2 * (SMALL.train + SMALL.val)
 
 
 def files_below(root):
@@ -188,19 +190,19 @@ def test_a_killed_start_leaves_nothing_that_passes_for_a_set(tmp_path, fork):
     total = 2 * (SMALL.train + SMALL.val)
     interrupted = 0
     for point in np.linspace(0, total + 3, 20).astype(int):  # the lock, the data YAML and the manifest count, too
-        child = fork.Process(target=shapes.prepare, args=(tmp_path, SMALL))
+        child = fork.Process(target=store.prepare, args=(tmp_path, SMALL))
         child.start()
         while child.is_alive() and files_below(tmp_path) < point:
             time.sleep(0.0005)
         os.kill(child.pid, signal.SIGKILL)
         child.join(30)
         if home.exists():
-            assert (home / "manifest.json").exists() and shapes._inventory(home)[0] == total
+            assert (home / "manifest.json").exists() and store._inventory(home)[0] == total
             break
         interrupted += 1
     assert interrupted >= 10
-    assert shapes.prepare(tmp_path, SMALL) == home / "shapes.yaml"
-    assert shapes._inventory(home)[0] == total
+    assert store.prepare(tmp_path, SMALL) == home / "shapes.yaml"
+    assert store._inventory(home)[0] == total
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == [home.name]
 
 
@@ -246,30 +248,30 @@ def moved(home):
     ],
 )
 def test_a_damaged_set_is_drawn_again_and_a_good_one_is_not(tmp_path, capsys, damage, redrawn):
-    path = shapes.prepare(tmp_path / "cache", SMALL)
+    path = store.prepare(tmp_path / "cache", SMALL)
     before = path.stat().st_ino
     expected = {f.name: f.read_bytes() for f in path.parent.glob("*/*/*")}
     capsys.readouterr()
     home = damage(path.parent)
-    path = shapes.prepare(home.parent, SMALL)
+    path = store.prepare(home.parent, SMALL)
     assert ("drawing" in capsys.readouterr().err) == redrawn == (path.stat().st_ino != before)
     assert {f.name: f.read_bytes() for f in home.glob("*/*/*")} == expected
     assert yaml.safe_load(path.read_text())["path"] == str(home)
 
 
 def test_a_complete_set_is_used_where_nothing_may_be_written(tmp_path, monkeypatch):
-    path = shapes.prepare(tmp_path, SMALL)
+    path = store.prepare(tmp_path, SMALL)
 
     def refuse(*_):
         raise PermissionError
 
-    monkeypatch.setattr(shapes, "FileLock", refuse)
-    assert shapes.prepare(tmp_path, SMALL) == path
+    monkeypatch.setattr(store, "FileLock", refuse)
+    assert store.prepare(tmp_path, SMALL) == path
 
 
 def test_a_set_is_placed_in_the_users_cache_by_default(tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "user_cache_path", lambda name: tmp_path / name)
-    assert shapes.prepare(spec=SMALL).parent.parent == tmp_path / "akyolo"
+    monkeypatch.setattr(store, "user_cache_path", lambda name: tmp_path / name)
+    assert store.prepare(spec=SMALL).parent.parent == tmp_path / "akyolo"
 
 
 def test_another_specification_is_another_set():
@@ -280,11 +282,11 @@ def test_another_specification_is_another_set():
 def test_an_unwritable_place_is_the_users_to_mend(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match="cannot be written"):
-        shapes.prepare(tmp_path / "file", SMALL)
+        store.prepare(tmp_path / "file", SMALL)
 
 
 def test_names_that_the_code_cannot_draw_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "packaged", lambda _: tmp_path)
+    monkeypatch.setattr(store, "packaged", lambda _: tmp_path)
     (tmp_path / "shapes.yaml").write_text("{names: [bar, square], images: {train: 1, val: 1}, size: 64, seed: 0}")
     with pytest.raises(DatasetError, match="square"):
-        shapes.Spec.read()
+        store.Spec.read()

@@ -7,7 +7,7 @@ import yaml
 from tiny_training import ANCHORED, PLAIN, arguments, write_images, write_model
 
 from akyolo import YOLO
-from akyolo.datasets.shapes import store as shapes
+from akyolo.datasets.shapes import store
 from akyolo.errors import AkyoloError, ConfigError, RowError
 from akyolo.resources import packaged
 from akyolo.upstream import model as model_file
@@ -22,7 +22,7 @@ def given(in_tmp, monkeypatch):
     """What upstream's `train` is given by ours."""
     seen: dict = {}
     monkeypatch.setattr(model_file.UpstreamYOLO, "train", lambda self, trainer=None, **given: seen.update(given))
-    monkeypatch.setattr("akyolo.upstream.arguments.data.shapes.prepare", lambda: in_tmp / "drawn" / "shapes.yaml")
+    monkeypatch.setattr("akyolo.upstream.arguments.data.store.prepare", lambda: in_tmp / "drawn" / "shapes.yaml")
     write_model(in_tmp, ANCHORED)
     (in_tmp / "mine.yaml").write_text("box: 0.5\nlr0: 0.7\n")
     return seen
@@ -70,7 +70,7 @@ def test_a_recorded_recipe_can_be_given_again(given):
 def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(given, monkeypatch):
     model = YOLO("tiny.yaml")
     model.ckpt = {"model": None}
-    model.overrides["data"] = str(shapes.data_yaml())
+    model.overrides["data"] = str(store.data_yaml())
     model.train()
     assert given["recipe"] == "yolov5+shapes" and given["imgsz"] == 160
 
