@@ -17,7 +17,7 @@ from akyolo.experiments.run.store import records
 from akyolo.experiments.spec.rows import read_spec
 from akyolo.registry import operator, operators
 from akyolo.scoring.protocols import PROTOCOLS
-from akyolo.upstream.model import build_detector
+from akyolo.upstream.build import build_detector
 
 sys.path.insert(0, str(Path(__file__).parent / "upstream"))
 from readme_blocks import folders, fresh, table

@@ -8,7 +8,7 @@ from akyolo.cli.key_values import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.scoring.score import Score, table
 from akyolo.upstream.arguments.check import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
-from akyolo.upstream.arguments.packages import never_install
+from akyolo.upstream.patches.autoinstall import never_install
 from akyolo.upstream.training.distributed import is_main_process
 
 

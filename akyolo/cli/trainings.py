@@ -65,12 +65,11 @@ def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dic
     from akyolo.cli.modes import check_kind_of_data
     from akyolo.swapping import swap
     from akyolo.upstream.arguments.check import check_arguments, fetch_data
-    from akyolo.upstream.arguments.hyperparameters import check_used_by
-    from akyolo.upstream.arguments.packages import never_install
+    from akyolo.upstream.arguments.used_by import check_used_by, offset_parameters
+    from akyolo.upstream.build import build_detector
     from akyolo.upstream.logs import silence
-    from akyolo.upstream.model import build_detector
     from akyolo.upstream.model_yaml import read_model_yaml, task_of
-    from akyolo.upstream.training.param_groups import offset_parameters
+    from akyolo.upstream.patches.autoinstall import never_install
 
     never_install()
     check_arguments("train", settings)

@@ -22,7 +22,7 @@ from akyolo.model_yaml import grammar
 from akyolo.registry import operator
 from akyolo.upstream.arguments.packages import check_opset
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.weights.checkpoint import finish_loading
+from akyolo.upstream.weights.warm_start import finish_loading
 from akyolo.upstream_blocks import Conv
 
 LOCAL_DK = {"DeformKernel": {"scope": 4}}

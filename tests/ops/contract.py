@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from akyolo.swapping import SwapRule, swap
-from akyolo.upstream.model import build_detector
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream_blocks import Conv
 

@@ -322,7 +322,7 @@ def test_profilers_count_the_product_and_the_convolutions_beside_it(operator):
 
 @BOTH
 def test_in_blocks(operator):
-    from akyolo.upstream.model import build_detector
+    from akyolo.upstream.build import build_detector
 
     rows = {
         "nc": 3,

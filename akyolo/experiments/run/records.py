@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from akyolo.errors import ConfigError, first_line
-from akyolo.upstream.atomic import AtomicPath
+from akyolo.files import AtomicPath
 
 FORMAT = 1
 AGAIN = "remove the folder of this run, and the same command makes it anew"
@@ -27,7 +27,7 @@ class Record:
         settings: every training argument as it was used, without the paths of this machine.
         batch: images of a step; less than asked for where upstream halved it, out of CUDA memory.
         images: trained on and validated on, by split.
-        labels: SHA-256 over the label files, see `akyolo.upstream.evaluation.labels`.
+        labels: SHA-256 over the label files, see `akyolo.upstream.evaluation.dataset`.
         params: of the model as it is deployed, see `akyolo.cost`.
         gflops: of the same, for one image of the training's size.
         metrics: by protocol, by the names of its program; fractions, of best.pt, None where it measured nothing.

@@ -21,16 +21,16 @@ from akyolo.errors import ConfigError
 from akyolo.experiments.run.environment import hardware, peak_bytes, versions
 from akyolo.experiments.run.records import AGAIN, Record, read_record, write_record
 from akyolo.experiments.spec.rows import TableRow
+from akyolo.files import AtomicPath, remove_partial
 from akyolo.model_yaml import model_yaml_text
 from akyolo.scoring.protocols import check_protocol
 from akyolo.swapping import swap
 from akyolo.upstream.arguments.data import embedded_data, resolve_data
-from akyolo.upstream.atomic import AtomicPath, remove_partial
-from akyolo.upstream.evaluation.labels import images_used, label_checksum
+from akyolo.upstream.arguments.used_by import offset_parameters
+from akyolo.upstream.evaluation.dataset import images_used, label_checksum
 from akyolo.upstream.model import YOLO
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.training.checkpoints import finish
-from akyolo.upstream.training.param_groups import offset_parameters
 
 RECORD, STARTS, LOCK = "record.json", "starts.json", ".lock"
 LONGEST = 100  # characters of a row in the name of a folder

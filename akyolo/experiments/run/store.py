@@ -13,7 +13,7 @@ from akyolo.experiments.run.runs import RECORD, alone, check_model, run_folder
 from akyolo.experiments.run.worker import SPEC
 from akyolo.experiments.spec.rows import Spec, read_spec, runs_in_order
 from akyolo.experiments.spec.spec_file import read_spec_file
-from akyolo.upstream.atomic import AtomicPath, remove_partial
+from akyolo.files import AtomicPath, remove_partial
 
 STATED = "the table states something else"  # which follows from what is overridden, where anything is
 

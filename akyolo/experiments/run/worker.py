@@ -17,7 +17,7 @@ from pathlib import Path
 from akyolo.errors import AkyoloError, ConfigError
 from akyolo.experiments.run.runs import run
 from akyolo.experiments.spec.rows import Spec, TableRow, read_spec, runs_in_order
-from akyolo.upstream.arguments.packages import never_install
+from akyolo.upstream.patches.autoinstall import never_install
 
 SPEC = "spec.yaml"
 

@@ -8,8 +8,8 @@ from akyolo.cost import Cost, paper_cost
 from akyolo.experiments.run.runs import model_of
 from akyolo.experiments.spec.rows import TableRow
 from akyolo.registry import is_registered
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.logs import silence
-from akyolo.upstream.model import build_detector
 
 SIDE = 640  # pixels, at which the paper counts
 PARAMS_STEP, GFLOPS_STEP = Decimal("0.01"), Decimal("0.1")  # what the paper prints: millions, and GFLOPs

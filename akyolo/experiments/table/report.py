@@ -18,8 +18,8 @@ from akyolo.experiments.table.notes import about, notes, title
 from akyolo.experiments.table.paper_columns import PERCENT, as_json_beside, markdown_beside, printed_metrics
 from akyolo.experiments.table.tables import Entry, as_json, entries, markdown
 from akyolo.experiments.table.timing import speed
+from akyolo.files import AtomicPath
 from akyolo.scoring.protocols import headline
-from akyolo.upstream.atomic import AtomicPath
 
 TABLE, DATA, PLOT, SPEED = "table.md", "table.json", "plot.png", "speed.json"
 FORMAT = 1

@@ -18,8 +18,8 @@ from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.resources import packaged
 from akyolo.scoring.protocols import check_protocol
 from akyolo.upstream.arguments.data import check_runs_nothing, is_upstreams, resolves_to_embedded
+from akyolo.upstream.arguments.hyperparameters import check_batch, check_choice, check_training_values
 from akyolo.upstream.arguments.recipes import named, read_recipe
-from akyolo.upstream.arguments.values import check_batch, check_choice, check_training_values
 from akyolo.upstream.logs import silence
 from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_loadable
 

@@ -1,19 +1,17 @@
-"""Our training arguments beside upstream's: valid in commands, files, checkpoints and workers."""
+"""The training arguments that akyolo adds, and the checks of their values and of upstream's.
+
+Ours are valid in commands, files, checkpoints and workers, as upstream's are.
+"""
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOGGER
-from ultralytics.utils.callbacks.base import default_callbacks
-from ultralytics.utils.torch_utils import unwrap_model
-
-from akyolo.errors import ConfigError
+from akyolo.errors import ConfigError, did_you_mean
 
 # what our trainers act on, and upstream's would ignore
 OF_TRAINERS: dict[str, Any] = {
-    "recipe": None,  # which files of training arguments were applied, see recipes.py
+    "recipe": None,  # which files of training arguments were applied, see arguments/recipes.py
     "offset_lr": 1.0,  # multiplies the learning rate of whatever moves taps
     "nan_recovery": False,  # on a loss that is not finite, reload last.pt as upstream does instead of stopping
     "allow_bad": False,  # train although more than 1 in 1000 images, or their labels, cannot be used
@@ -29,24 +27,8 @@ OF_ANCHOR_HEADS: dict[str, Any] = {
     "cls_pos_weight": 1.0,  # of positives in the classes' cross entropy
     "obj_pos_weight": 1.0,  # of positives in the objectness' cross entropy
 }
-# what upstream's other losses read, an anchor head's does not
-NOT_OF_ANCHOR_HEADS: dict[str, Any] = {"cls_pw": DEFAULT_CFG.cls_pw, "dfl": DEFAULT_CFG.dfl, "distill_model": None}
-REMEDIES = {"cls_pw": "cls_pos_weight weighs positives, as YOLOv5's cls_pw did"}
 HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
-
-
-def install() -> None:
-    """Add them to upstream's defaults, and their guards to its callbacks; doing it twice changes nothing."""
-    for key, default in HYPERPARAMETERS.items():
-        DEFAULT_CFG_DICT.setdefault(key, default)
-        if not hasattr(DEFAULT_CFG, key):
-            setattr(DEFAULT_CFG, key, default)
-    for event, guard in (
-        ("on_pretrain_routine_start", refuse_under_stock_trainer),
-        ("on_train_start", name_recipe_under_stock_trainer),
-    ):
-        if guard not in default_callbacks[event]:
-            default_callbacks[event].append(guard)
+OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
@@ -79,58 +61,36 @@ def _check_number(key: str, value: Any) -> None:
         raise ConfigError(f"'warmup_min_iterations={value}' must be a whole number")
 
 
-def has_anchors(model: Any) -> bool:
-    """Whether the loss of this model is that of an anchor head, and reads its arguments."""
-    return hasattr(model.model[-1], "build_criterion")
-
-
-def check_used_by(model: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that the loss of this model does not read.
+def check_training_values(arguments: Mapping[str, Any]) -> None:
+    """Refuse values that upstream would stumble over late, or read as something else.
 
     Raises:
-        ConfigError: one of an anchor head, with a value that says something, for a model that has none; or the
-            other way round.
+        ConfigError: a value; the message names it and what would be right.
     """
-    head, anchored = type(model.model[-1]).__name__, has_anchors(model)
-    for key, default in (NOT_OF_ANCHOR_HEADS if anchored else OF_ANCHOR_HEADS).items():
-        if (value := arguments.get(key, default)) != default:
-            why, remedy = ("has anchors", REMEDIES.get(key)) if anchored else ("has no anchors", None)
-            raise ConfigError(f"'{key}={value}' has no effect: {head} {why}", remedy=remedy)
+    check_hyperparameters(arguments)
+    check_choice(arguments, "optimizer", OPTIMIZERS)
+    sizes = arguments.get("imgsz", 640)
+    sizes = sizes if isinstance(sizes, list | tuple) else [sizes]
+    if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
+        raise ConfigError(f"'imgsz={arguments['imgsz']}' must be a positive whole number of pixels, or [height, width]")
 
 
-def check_augment(model: Any, augment: Any) -> None:
-    """Upstream augments at test time for its own detection head alone, and goes on without for others.
+def check_choice(arguments: Mapping[str, Any], key: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of the choices, in capitals or not.
 
     Raises:
-        ConfigError: it is asked for a head of ours.
+        ConfigError: it names the closest.
     """
-    if augment and not isinstance(model, str | Path) and has_anchors(model):
-        head = type(model.model[-1]).__name__
-        raise ConfigError(f"'augment=True' is not available for {head}: Ultralytics augments for its own head only")
+    value = arguments.get(key)
+    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
+        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
-def refuse_under_stock_trainer(trainer: Any) -> None:
-    """Stop a trainer that would ignore our arguments.
-
-    Upstream calls it once the results folder exists, before data and model. It does not in the parent of its
-    multi-GPU launch: there the first worker stops, with the same line, and the launch with it.
+def check_batch(value: Any, may_be_found: bool) -> None:
+    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds.
 
     Raises:
-        ConfigError: a trainer that is not ours, with an argument of ours that says something.
+        ConfigError: any other.
     """
-    if getattr(trainer, "understands_akyolo", False):
-        return
-    for key, default in OF_TRAINERS.items():
-        if (value := getattr(trainer.args, key, default)) != default:
-            name = f"{type(trainer).__module__}.{type(trainer).__name__}"
-            raise ConfigError(f"'{key}={value}' has no effect under {name}: train with akyolo.YOLO")
-
-
-def name_recipe_under_stock_trainer(trainer: Any) -> None:
-    """Say that a trainer which is not ours does not apply the recipe of its model."""
-    recipe = (getattr(unwrap_model(trainer.model), "yaml", None) or {}).get("recipe")
-    if recipe and not getattr(trainer, "understands_akyolo", False):
-        LOGGER.warning(
-            f"akyolo: trained by the defaults of Ultralytics (box={trainer.args.box}), not by its recipe {recipe}: "
-            "train with akyolo.YOLO, or give the values of cfg/recipes"
-        )
+    if not value > 0 and not (may_be_found and value == -1):
+        raise ConfigError(f"'batch={value}' must be at least 1")

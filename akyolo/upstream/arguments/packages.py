@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 from torch import nn
-from ultralytics.utils import checks
 
 from akyolo.errors import ConfigError
 from akyolo.registry import operators
@@ -31,11 +30,6 @@ NEEDED = {
 EXTRAS = {"onnx": "akyolo[export]", "openvino": "akyolo[openvino]", "track": "akyolo[track]", "ray": "akyolo[ray]"}
 LOWEST_OPSET = 16  # the first with GridSample
 WITH_OPSET = ("onnx", "openvino", "engine")
-
-
-def never_install() -> None:
-    """Upstream calls pip for what it misses; a command of ours names it instead."""
-    checks.AUTOINSTALL = False
 
 
 def check_packages(purpose: str) -> None:

@@ -15,9 +15,8 @@ from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER
 
 from akyolo.errors import ConfigError, did_you_mean, first_line
 from akyolo.resources import packaged
-from akyolo.upstream.arguments.hyperparameters import OF_ANCHOR_HEADS, has_anchors
-from akyolo.upstream.arguments.values import check_batch, check_training_values
-from akyolo.upstream.training.param_groups import offset_parameters
+from akyolo.upstream.arguments.hyperparameters import OF_ANCHOR_HEADS, check_batch, check_training_values
+from akyolo.upstream.arguments.used_by import has_anchors, offset_parameters
 from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS
 
 # which model, which weights, which data, where to: a recipe is none of these

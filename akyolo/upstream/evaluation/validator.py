@@ -13,10 +13,9 @@ from ultralytics.models import yolo
 from ultralytics.utils import LOGGER, nms
 
 from akyolo.errors import DatasetError, EvaluationError
+from akyolo.files import AtomicPath
 from akyolo.scoring.detections import FILE, Detections
-from akyolo.upstream.atomic import AtomicPath
-from akyolo.upstream.evaluation.dataset import names_of, read_truth
-from akyolo.upstream.evaluation.labels import image_names, images_used
+from akyolo.upstream.evaluation.dataset import image_names, images_used, names_of, read_truth
 from akyolo.upstream.patches.replacing import replaced
 
 

@@ -8,8 +8,7 @@ from ultralytics.utils import LOCAL_RANK, LOGGER
 from ultralytics.utils.torch_utils import strip_optimizer, torch_distributed_zero_first
 
 from akyolo.errors import TrainingError
-from akyolo.files import replace
-from akyolo.upstream.atomic import AtomicPath, keep_previous, remove_partial
+from akyolo.files import AtomicPath, keep_previous, remove_partial, replace
 from akyolo.upstream.logs import silence
 from akyolo.upstream.training.distributed import is_main_process
 

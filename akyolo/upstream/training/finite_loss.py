@@ -7,7 +7,7 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.errors import TrainingError
-from akyolo.upstream.atomic import AtomicPath, save
+from akyolo.files import AtomicPath, save
 
 
 class FiniteLoss(BaseTrainer):

@@ -11,11 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from akyolo.errors import ConfigError
-
-
-def offset_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """What moves taps in a model: whatever its modules yield under this name."""
-    return [parameter for module in _with(model, "offset_parameters") for parameter in module.offset_parameters()]
+from akyolo.upstream.arguments.used_by import modules_with, offset_parameters
 
 
 def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: float) -> None:
@@ -51,7 +47,7 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
 
 def call_after_steps(optimizer: Optimizer, model: nn.Module) -> None:
     """Let modules with `after_step()` mend their parameters after every step, before they are averaged or saved."""
-    after = _with(model, "after_step")
+    after = modules_with(model, "after_step")
 
     def mend(*_: Any) -> None:
         for module in after:
@@ -65,7 +61,7 @@ def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
 
     With MuSGD there are two such groups, the first with three times the rate: each parameter keeps its rate.
     """
-    asking = _with(model, "undecayed_parameters")
+    asking = modules_with(model, "undecayed_parameters")
     exempt = {id(parameter) for module in asking for parameter in module.undecayed_parameters()}
     without_decay = [group for group in optimizer.param_groups if group.get("param_group") == "bn"]
     for group in optimizer.param_groups:
@@ -73,8 +69,3 @@ def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
         if moved:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in exempt]
             next(other for other in without_decay if other["lr"] == group["lr"])["params"] += moved
-
-
-def _with(model: nn.Module, method: str) -> list[Any]:
-    """The modules that have this method."""
-    return [module for module in model.modules() if hasattr(module, method)]

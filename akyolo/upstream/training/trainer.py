@@ -24,7 +24,7 @@ from akyolo.upstream.training.param_groups import (
     follow_upstream_rates,
     split_offset_groups,
 )
-from akyolo.upstream.weights.checkpoint import finish_loading
+from akyolo.upstream.weights.warm_start import finish_loading
 
 
 class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):

@@ -1,17 +1,15 @@
-"""Weights: what may be read, and what of them fits."""
+"""Check weights before upstream reads them: safe to load, resumable, made for these classes."""
 
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
-from ultralytics.utils import LOGGER, SETTINGS, YAML
+from ultralytics.utils import SETTINGS, YAML
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file, check_yaml
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
 from akyolo.errors import CheckpointError, did_you_mean, first_line
-from akyolo.heads.anchors import anchor_table
-from akyolo.registry import operators
 
 # the training arguments that may name weights
 WEIGHT_ARGUMENTS = ("resume", "pretrained", "distill_model")
@@ -81,45 +79,3 @@ def check_classes(model: Any, name: Any, data: Any) -> None:
             where=str(name),
             remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
         )
-
-
-def finish_loading(model: Any, weights: Any) -> None:
-    """After `model.load(weights)`: the anchors that are right, and which rows of ours found nothing that fits.
-
-    Args:
-        model: has just loaded them.
-        weights: a model, a checkpoint, or the path of one.
-    """
-    source = _module(weights)
-    _keep_own_anchors(model, source)
-    _name_random_rows(model, source)
-
-
-def _keep_own_anchors(model: Any, source: nn.Module) -> None:
-    """Weights bring their anchors along only where both YAMLs write the same: these may have been fitted since."""
-    head = model.model[-1]
-    written = (getattr(model, "yaml", None) or {}).get("anchors")
-    if hasattr(head, "anchors_px") and written != (getattr(source, "yaml", None) or {}).get("anchors"):
-        head.anchors_px.copy_(anchor_table(written, head.nl))
-
-
-def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
-    """Say which rows of ours found no weights that fit."""
-    given = {key: value.shape for key, value in source.state_dict().items()}
-    ours = tuple(spec.module for spec in operators())
-    random = [
-        name.removeprefix("model.")
-        for name, module in model.named_modules()
-        if isinstance(module, ours)
-        and any(given.get(f"{name}.{key}") != value.shape for key, value in module.named_parameters())
-    ]
-    if random:
-        LOGGER.info(f"akyolo: no weights fit rows {', '.join(random)}; they start from random values")
-
-
-def _module(weights: Any) -> nn.Module:
-    """The model that weights are of: itself, or in a checkpoint by path or as a mapping."""
-    if isinstance(weights, nn.Module):
-        return weights
-    checkpoint = weights if isinstance(weights, dict) else torch_safe_load(weights, safe_only=True)[0]
-    return checkpoint.get("ema") or checkpoint["model"]

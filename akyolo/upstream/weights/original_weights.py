@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from akyolo.errors import CheckpointError, first_line
-from akyolo.upstream.model import build_detector
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.model_yaml import read_model_yaml
 
 HEAD_NAMES = (

@@ -20,7 +20,7 @@ from akyolo.experiments.run.records import read_record
 from akyolo.experiments.run.runs import Starts, run, run_folder
 from akyolo.experiments.spec.rows import TableRow, paper_rows, read_spec
 from akyolo.swapping import SwapRule
-from akyolo.upstream.evaluation.labels import images_used, label_checksum
+from akyolo.upstream.evaluation.dataset import images_used, label_checksum
 from akyolo.upstream.evaluation.score_file import score_file
 from akyolo.upstream.training.checkpoints import AtomicCheckpoints
 from akyolo.upstream.training.trainer import DetectionTrainer

@@ -7,8 +7,8 @@ import pytest
 
 from akyolo.experiments.run.runs import model_of
 from akyolo.experiments.spec.rows import PAPER, read_spec
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.logs import silence
-from akyolo.upstream.model import build_detector
 
 ROOT = Path(__file__).resolve().parents[3]
 MINI = read_spec(ROOT / "cfg" / "paper" / "mini.yaml")

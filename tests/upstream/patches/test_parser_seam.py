@@ -20,10 +20,9 @@ from akyolo.errors import ConfigError, RowError
 from akyolo.heads import AnchorDetect
 from akyolo.ops.akconv import AKConv
 from akyolo.upstream import RELIED_ON
-from akyolo.upstream.arguments import hyperparameters as settings
-from akyolo.upstream.model import build_detector
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.patches import parser_seam as seam
+from akyolo.upstream.patches import defaults, parser_seam
 
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
 ROOT = Path(__file__).resolve().parents[3]
@@ -181,8 +180,8 @@ def test_a_folder_name_that_looks_like_a_scale_is_left_alone(in_tmp):
 
 def test_installing_twice_changes_nothing():
     before = tasks.parse_model
-    seam.install()
-    settings.install()
+    parser_seam.install()
+    defaults.install()
     assert tasks.parse_model is before
 
 

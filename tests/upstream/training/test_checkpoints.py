@@ -15,7 +15,7 @@ from tiny_training import arguments, write_images, write_model
 
 import akyolo
 from akyolo.errors import CheckpointError, TrainingError
-from akyolo.upstream.atomic import AtomicPath, keep_previous
+from akyolo.files import AtomicPath, keep_previous
 from akyolo.upstream.training import checkpoints as saving
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_how_much_it_needed(tmp_path):
     script = (
         "import sys\n"
         "from akyolo.errors import TrainingError\n"
-        "from akyolo.upstream.atomic import AtomicPath\n"
+        "from akyolo.files import AtomicPath\n"
         "try:\n"
         "    AtomicPath(sys.argv[1]).write_bytes(b'n' * 12_600_000)\n"
         "except TrainingError as error:\n"

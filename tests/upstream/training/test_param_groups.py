@@ -13,8 +13,9 @@ from ultralytics.utils import DEFAULT_CFG_DICT, callbacks
 
 from akyolo import YOLO
 from akyolo.errors import ConfigError
-from akyolo.upstream.arguments import hyperparameters as settings
-from akyolo.upstream.arguments.hyperparameters import check_hyperparameters, refuse_under_stock_trainer
+from akyolo.upstream.arguments.hyperparameters import check_hyperparameters
+from akyolo.upstream.patches import defaults
+from akyolo.upstream.patches.defaults import refuse_under_stock_trainer
 from akyolo.upstream.training.trainer import TRAINERS, DetectionTrainer
 
 OPTIMIZERS = ["SGD", "AdamW", "RMSprop", "MuSGD"]
@@ -208,5 +209,5 @@ def test_plain_upstream_stops_too_and_trains_at_the_default(folder: Path) -> Non
 
 
 def test_installing_twice_leaves_one_guard() -> None:
-    settings.install()
+    defaults.install()
     assert callbacks.get_default_callbacks()["on_pretrain_routine_start"].count(refuse_under_stock_trainer) == 1

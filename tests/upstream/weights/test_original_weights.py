@@ -8,7 +8,7 @@ import torch
 from akyolo import YOLO
 from akyolo.cli import main
 from akyolo.errors import CheckpointError
-from akyolo.upstream.model import build_detector
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.weights.original_weights import import_weights
 
