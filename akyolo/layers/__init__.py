@@ -1,6 +1,6 @@
 """What operators are made of: the convolutions before and after the sampling."""
 
-from akyolo.layers.column_conv import ColumnConv, mix
+from akyolo.layers.column_conv import ColumnConv
 from akyolo.layers.dynamic_conv import regular_taps, sum_over_taps
 from akyolo.layers.offset_conv import OffsetConv, ZeroConv, ZeroLinear
 from akyolo.layers.operator_conv import OperatorConv
@@ -13,7 +13,6 @@ __all__ = [
     "ScopeConv",
     "ZeroConv",
     "ZeroLinear",
-    "mix",
     "regular_taps",
     "sum_over_taps",
 ]

@@ -23,7 +23,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from akyolo.checks import check_divides, check_whole
-from akyolo.layers import ZeroConv, mix
+from akyolo.layers import ZeroConv
 from akyolo.layers.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
 from akyolo.sampling import (
@@ -31,6 +31,7 @@ from akyolo.sampling import (
     converted,
     kernel_positions,
     memory_format,
+    mix,
     regular_grid,
     sample,
     sampling_format,

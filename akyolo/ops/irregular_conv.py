@@ -27,10 +27,9 @@ from torch import Tensor, nn
 
 from akyolo.checks import check_flag, check_whole
 from akyolo.errors import RowError
-from akyolo.layers import mix
 from akyolo.layers.operator_conv import OperatorConv
 from akyolo.registry import loadable, register
-from akyolo.sampling import converted, kernel_positions, memory_format, regular_grid, sample
+from akyolo.sampling import converted, kernel_positions, memory_format, mix, regular_grid, sample
 
 MAP_LIMIT = 1 << 15  # pixels: further from the kernel's centre lies no map
 DENSE_PIXELS = 32  # of the dense kernel per tap; with more of them sampling is the faster, as measured on a CPU

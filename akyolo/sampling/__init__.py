@@ -3,6 +3,7 @@
 from akyolo.sampling.bilinear import PADDING_MODES, captures_a_graph, sample, sampling_format
 from akyolo.sampling.memory_formats import converted, memory_format
 from akyolo.sampling.positions import Point, initial_shape, kernel_positions, pad_if_even, regular_grid
+from akyolo.sampling.sampled_conv import mix
 
 __all__ = [
     "PADDING_MODES",
@@ -12,6 +13,7 @@ __all__ = [
     "initial_shape",
     "kernel_positions",
     "memory_format",
+    "mix",
     "pad_if_even",
     "regular_grid",
     "sample",

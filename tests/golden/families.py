@@ -8,9 +8,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from akyolo.layers import mix
 from akyolo.ops.akconv import AKConv
-from akyolo.sampling import PADDING_MODES, initial_shape, kernel_positions, sample
+from akyolo.sampling import PADDING_MODES, initial_shape, kernel_positions, mix, sample
 
 Arrays = Mapping[str, np.ndarray]
 Check = Callable[[Arrays, dict[str, Any]], None]

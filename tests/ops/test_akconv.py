@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akyolo.errors import RowError
-from akyolo.layers import mix
 from akyolo.ops.akconv import AKConv, akconv
 from akyolo.registry import operator
-from akyolo.sampling import initial_shape
+from akyolo.sampling import initial_shape, mix
 
 
 class TestContract(OperatorContract):
