@@ -13,9 +13,7 @@ import pytest
 import yaml
 
 from akyolo.rows import row_text
-
-sys.path.insert(0, str(Path(__file__).parent / "upstream"))
-from tiny_training import MODEL, write_images, write_model
+from tests.helpers.tiny_training import MODEL, write_images, write_model
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,8 +45,10 @@ def checkout(tmp_path_factory):
     """This repository's package and its contract, and the README's two files where it says."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "akyolo", folder / "akyolo", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "tests" / "ops").mkdir(parents=True)
-    for file in ("pyproject.toml", "tests/conftest.py", "tests/ops/contract.py"):
+    for name in ("ops", "helpers"):
+        (folder / "tests" / name).mkdir(parents=True)
+    helpers = ("tests/helpers/__init__.py", "tests/helpers/contract.py")
+    for file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", *helpers):
         shutil.copy(ROOT / file, folder / file)
     shutil.copy(ROOT / "tests" / "cli" / "test_ops_command.py", folder / "tests")
     (folder / "akyolo" / "ops" / "strip_conv.py").write_text(OPERATOR)

@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, check_resumed, wait_for, write_plain
-
 from akyolo.cli import main
 from akyolo.cli.compare import operators
 from akyolo.errors import ConfigError
 from akyolo.paper.rows import read_spec
 from akyolo.rows import SwapRule
+from tests.helpers.tiny_training import PLAIN, check_resumed, wait_for, write_plain
 
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False"]
 # one operator, written in two ways

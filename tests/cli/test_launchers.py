@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import write_plain
-
 from akyolo.cli.compare import operators, spec_of
 from akyolo.paper.series import series
+from tests.helpers.tiny_training import write_plain
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TRAINING = ["data=data.yaml", "imgsz=64", "batch=4", "nbs=4", "device=cpu", "optimizer=SGD", "plots=False", "workers=0"]

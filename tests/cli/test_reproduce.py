@@ -3,16 +3,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from filelock import FileLock
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import check_resumed, wait_for, write_plain
-
 from akyolo.cli import main
+from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 EVALUATION = {"conf": 0.001, "iou": 0.6, "max_det": 300}
 SWAP = {"op": "AKConv", "args": [5], "where": "downsample"}

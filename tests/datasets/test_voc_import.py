@@ -2,10 +2,10 @@
 
 import pytest
 from PIL import Image
-from voc_look_alikes import Voc, akyolo_data, an_object, annotation, fingerprint, label, report, splits_of
 
 from akyolo.datasets.voc_tree import import_voc
 from akyolo.errors import AkyoloError, ConfigError, DatasetError
+from tests.helpers.voc_look_alikes import Voc, akyolo_data, an_object, annotation, fingerprint, label, report, splits_of
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from akyolo.errors import RowError
 from akyolo.ops.akconv import AKConv, akconv
 from akyolo.registry import operator
 from akyolo.sampling import initial_shape, mix
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):

@@ -6,12 +6,12 @@ import io
 import onnxruntime
 import pytest
 import torch
-from contract import shake
 
 from akyolo import YOLO
 from akyolo.errors import RowError
 from akyolo.ops.akconv import AKConv
 from akyolo.upstream_blocks import Bottleneck, Conv
+from tests.helpers.contract import shake
 
 MODEL = """
 nc: 3

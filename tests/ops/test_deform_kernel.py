@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.ops as tv
-from contract import OperatorContract, shake
 from einops import rearrange, repeat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from akyolo.ops.deform_kernel import (
     sampled_kernels,
 )
 from akyolo.registry import operator
+from tests.helpers.contract import OperatorContract, shake
 
 LOCAL = [DeformKernel, DeformKernelConv]
 ALL = [*LOCAL, GlobalDeformKernel]

@@ -6,7 +6,6 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from akyolo import YOLO
 from akyolo.errors import RowError
 from akyolo.ops.dsconv import DSConv, dsconv, snake_positions
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):

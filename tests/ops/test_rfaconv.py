@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akyolo.errors import RowError
 from akyolo.ops.rfaconv import RFAConv, rfaconv
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):

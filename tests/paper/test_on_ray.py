@@ -8,20 +8,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
 from filelock import FileLock
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import check_resumed, wait_for, write_plain
 
 from akyolo.cli import main
 from akyolo.cli.compare import operators, spec_of
 from akyolo.errors import ConfigError
 from akyolo.paper import on_ray
 from akyolo.upstream import optional
+from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 COMPARE = ["--ops", "Conv,AKConv:5", "--where", "1", "--seeds", "1", "data=data.yaml", "imgsz=64", "batch=4", "nbs=4"]
 QUICK = [*COMPARE, "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False", "workers=0"]

@@ -3,16 +3,11 @@
 import dataclasses
 import hashlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from filelock import FileLock
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import write_images, write_plain
 
 from akyolo.errors import ConfigError
 from akyolo.paper import runs
@@ -24,6 +19,7 @@ from akyolo.upstream.labels import images_used, label_checksum
 from akyolo.upstream.saving import AtomicCheckpoints
 from akyolo.upstream.scoring import score_file
 from akyolo.upstream.trainer import DetectionTrainer
+from tests.helpers.tiny_training import write_images, write_plain
 
 SETTINGS = {"epochs": 3, "imgsz": 64, "batch": 4, "nbs": 4, "device": "cpu", "mosaic": 0, "warmup_epochs": 0}
 FAST = {"optimizer": "AdamW", "lr0": 0.02}  # so that three epochs detect something

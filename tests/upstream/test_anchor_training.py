@@ -14,7 +14,6 @@ import pytest
 import torch
 import ultralytics
 import yaml
-from tiny_training import ANCHORED, arguments, write_images, write_model
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo import YOLO
@@ -24,6 +23,7 @@ from akyolo.upstream import autoanchor
 from akyolo.upstream import model as model_file
 from akyolo.upstream.trainer import DetectionTrainer
 from akyolo.upstream.tuning import ANCHOR_SPACE
+from tests.helpers.tiny_training import ANCHORED, arguments, write_images, write_model
 
 HEADS = {"AnchorDetect": AnchorDetect, "IDetect": IDetect}
 LOSSES = ["box_loss", "obj_loss", "cls_loss"]

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_training import PLAIN, arguments, write_images, write_model
 from ultralytics.data import converter
 
 import akyolo
 from akyolo.errors import DatasetError
 from akyolo.upstream import label_cache, scanning
+from tests.helpers.tiny_training import PLAIN, arguments, write_images, write_model
 
 
 class Payload:

@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from tiny_training import arguments
 from torch import nn
 
 import akyolo
 from akyolo.cli import main
 from akyolo.heads import Classifier
 from akyolo.registry import operator
+from tests.helpers.tiny_training import arguments
 
 DeformKernel, IrregularConv = (operator(name).module for name in ("DeformKernel", "IrregularConv"))
 KINDS = 4  # of drawings: a horizontal bar, a vertical bar, both, a ring

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_training import arguments, write_images, write_model
 from torch import distributed as dist
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils.dist import ddp_cleanup, find_free_network_port, generate_ddp_file
@@ -21,7 +20,9 @@ from akyolo.errors import ConfigError, TrainingError
 from akyolo.upstream import distributed
 from akyolo.upstream.distributed import InProcesses, devices_here
 from akyolo.upstream.trainer import DetectionTrainer
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 12  # three steps of two images in each of two processes
 
 
@@ -37,9 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def launch(folder: Path, trainings: int, *options: str) -> subprocess.Popen:
-    script = Path(__file__).with_name("one_process.py")
-    command = [sys.executable, "-m", "torch.distributed.run", *options, str(script), str(folder), str(trainings)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = ["--module", "tests.helpers.processes.one_process", str(folder), str(trainings)]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, *process]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finish(*launched: subprocess.Popen) -> None:

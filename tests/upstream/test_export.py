@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import arguments, write_images, write_model
 from torch import nn
 
 import akyolo
 from akyolo.errors import ConfigError
 from akyolo.ops.akconv import AKConv
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
 OFFSET_SPREAD = 2.0  # pixels
 

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from tiny_training import arguments, write_images, write_model
 
 import akyolo
 from akyolo.errors import TrainingError
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
 
 def poison_step(step):

@@ -7,7 +7,6 @@ import pytest
 import torch
 import ultralytics
 import yaml
-from tiny_training import PLAIN, arguments, write_images, write_model
 from ultralytics.models import yolo
 from ultralytics.utils import DEFAULT_CFG_DICT, callbacks
 
@@ -16,6 +15,7 @@ from akyolo.errors import ConfigError
 from akyolo.upstream import settings
 from akyolo.upstream.settings import check_hyperparameters, refuse_under_stock_trainer
 from akyolo.upstream.trainer import TRAINERS, DetectionTrainer
+from tests.helpers.tiny_training import PLAIN, arguments, write_images, write_model
 
 OPTIMIZERS = ["SGD", "AdamW", "RMSprop", "MuSGD"]
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import arguments, write_images, write_model
 
 import akyolo
 from akyolo.errors import CheckpointError, TrainingError
 from akyolo.upstream import saving
 from akyolo.upstream.atomic import AtomicPath, keep_previous
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
-HERE = Path(__file__).parent
+WRITER = "tests.helpers.processes.checkpoint_writer"
+ROOT = Path(__file__).resolve().parents[2]
 PLAIN = "yolov8n.yaml"
 
 
@@ -33,8 +34,8 @@ def test_200_kills_tear_no_checkpoint(tmp_path):
     target = tmp_path / "last.pt"
     chance = random.Random(0)
     torn = 0
-    command = [sys.executable, str(HERE / "checkpoint_writer.py"), str(target)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    command = [sys.executable, "-m", WRITER, str(target)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         for _ in range(200):
             writer.stdin.write("save\n")
             writer.stdin.flush()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-from tiny_training import arguments, write_images, write_model
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
 
 def test_four_first_starts_on_the_same_images_all_train(tmp_path):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torchvision
 import yaml
-from tiny_training import PLAIN, arguments, write_model
 from ultralytics import YOLO as UpstreamYOLO
 
 import akyolo
@@ -17,6 +16,7 @@ from akyolo.errors import ConfigError, DatasetError, EvaluationError
 from akyolo.metrics.detections import read_detections
 from akyolo.metrics.protocols import PROTOCOLS
 from akyolo.upstream.scoring import score_file
+from tests.helpers.tiny_training import PLAIN, arguments, write_model
 
 SIZES = ((96, 56), (80, 64), (52, 88))  # width, height: letterboxed by rows, not at all, by columns
 EVALUATION = {"imgsz": 64, "batch": 4, "device": "cpu", "workers": 0, "plots": False, "verbose": False}
