@@ -58,7 +58,9 @@ def test_training():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("option", "failed"), [("--enforce-cpu-limit=0.2", 2), ("--enforce-cpu-limit", 0), ("--tb=short", 0)])
+@pytest.mark.parametrize(
+    ("option", "failed"), [("--enforce-cpu-limit=0.2", 2), ("--enforce-cpu-limit", 0), ("--tb=short", 0)]
+)
 def test_an_unmarked_test_that_takes_long_fails(tmp_path, option, failed):
     (tmp_path / "tests").mkdir()
     for file in ("pyproject.toml", "tests/conftest.py"):

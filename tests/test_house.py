@@ -45,7 +45,7 @@ def imports() -> list[tuple[Path, str]]:
 def goes_downwards(here: str, module: str) -> bool:
     package, _, name = module.partition(".")
     there = name.partition(".")[0]
-    if package != "akyolo" or here == "__init__" or there == here:
+    if package != "akyolo" or here in ("__init__", there):
         return True
     if there == "__version__" or (here == "cli" and there == "YOLO"):
         return True  # what users import too
