@@ -44,6 +44,7 @@ def test_every_operator_is_in_the_table_of_operators():
         assert build_detector(model)
 
 
+@pytest.mark.training
 def test_plain_ultralytics_trains_our_yaml(tmp_path):
     """The block as it is but for less work and for where results go."""
     write_images(tmp_path, 4, 2)

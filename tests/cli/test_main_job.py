@@ -12,6 +12,8 @@ import yaml
 
 from tests.helpers.tiny_training import write_images, write_model
 
+pytestmark = pytest.mark.training
+
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "workers=0", "optimizer=SGD", "mosaic=0"]
 
 

@@ -14,6 +14,8 @@ from tests.helpers import published_look_alikes as look_alikes
 from tests.helpers.tiny_training import PLAIN, write_model
 from tests.helpers.voc_look_alikes import an_object
 
+pytestmark = pytest.mark.training
+
 TINY = ("imgsz=64", "batch=4", "device=cpu", "workers=0", "plots=False")
 DIFFICULT = "<difficult>1</difficult>"
 YOLO = ("yolov5", "yolov5-smooth", "yolov7", "ultralytics")

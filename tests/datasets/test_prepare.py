@@ -476,12 +476,14 @@ def drive(*words):
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_no_accepted_half(made, tmp_path):
     result = drive("kill", made.file, made.folder, tmp_path)
     assert result["kills"] >= 40 and result["accepted"] >= 1  # the last of them hit a finished set
     assert result["halves"] == [] and result["different"] == []
 
 
+@pytest.mark.slow
 def test_of_four_starts_one_works_and_three_wait(tmp_path):
     made = look_alikes.coco(tmp_path / "published", more_images=150)
     result = drive("together", made.file, made.folder, tmp_path)

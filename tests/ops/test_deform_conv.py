@@ -251,6 +251,7 @@ def test_dilation_is_that_of_offsets_and_mask_too(of):
 GROUPED = {"kernel_size": 3, "stride": 2, "groups": 2, "offset_groups": 4}
 
 
+@pytest.mark.slow
 @BOTH
 def test_gradcheck_with_groups(operator):
     op = shake(operator(4, 2, **GROUPED)).double().eval()

@@ -15,6 +15,8 @@ from akyolo.errors import ConfigError
 from akyolo.ops.akconv import AKConv
 from tests.helpers.tiny_training import arguments, write_images, write_model
 
+pytestmark = pytest.mark.training
+
 OFFSET_SPREAD = 2.0  # pixels
 
 

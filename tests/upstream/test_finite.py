@@ -9,6 +9,8 @@ import akyolo
 from akyolo.errors import TrainingError
 from tests.helpers.tiny_training import arguments, write_images, write_model
 
+pytestmark = pytest.mark.training
+
 
 def poison_step(step):
     """A callback that spoils one weight just before the given batch (counted from 0)."""

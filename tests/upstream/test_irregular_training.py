@@ -88,6 +88,7 @@ def test_under_ours_eq_7_holds_as_soon_as_the_step_is_over(folder):
         assert 0.5 < moved.max() <= 1.2
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("nbs", [4, 12])
 def test_eq_7_holds_under_the_stock_trainer(folder, nbs, monkeypatch):
     """At a huge rate; with nbs=12 gradients accumulate over three passes."""

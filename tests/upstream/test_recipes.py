@@ -146,6 +146,7 @@ def test_an_unknown_recipe_and_arguments_without_effect_are_refused(given, in_tm
         YOLO("tiny.yaml").train(data="data.yaml", obj=2.0)
 
 
+@pytest.mark.training
 def test_values_reach_the_loss_the_record_and_the_checkpoint(in_tmp):
     write_model(in_tmp, ANCHORED)
     data = write_images(in_tmp, 8, 2)

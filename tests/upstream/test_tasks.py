@@ -15,6 +15,8 @@ import akyolo
 from akyolo.ops.akconv import AKConv
 from tests.helpers.tiny_training import arguments
 
+pytestmark = pytest.mark.training
+
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
 CASES = {
     "detect": "v8/yolov8.yaml",

@@ -18,6 +18,8 @@ from akyolo.metrics.protocols import PROTOCOLS
 from akyolo.upstream.scoring import score_file
 from tests.helpers.tiny_training import PLAIN, arguments, write_model
 
+pytestmark = pytest.mark.training
+
 SIZES = ((96, 56), (80, 64), (52, 88))  # width, height: letterboxed by rows, not at all, by columns
 EVALUATION = {"imgsz": 64, "batch": 4, "device": "cpu", "workers": 0, "plots": False, "verbose": False}
 KEPT = {"P": "mp", "R": "mr", "mAP50": "map50", "mAP75": "map75", "mAP": "map"}
