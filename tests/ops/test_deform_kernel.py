@@ -52,8 +52,8 @@ class TestLocal(OperatorContract):
 class TestWithOffsets(OperatorContract):
     operator = DeformKernelConv
     cases = [
-        {"kernel_size": 3, "stride": 2},
         {"kernel_size": 1, "scope": 2, "groups": 1, "clip": False},
+        {"kernel_size": 3, "stride": 2},
         {"kernel_size": 3, "scope": 5, "dilation": 2, "stride": 3, "act": False, "rotation_groups": 2},
     ]
     in_yolov8n = {"args": (3,)}

@@ -90,6 +90,7 @@ def test_its_curve_and_its_only_start(undisturbed):
     assert undisturbed.seconds > sum(epoch["seconds"] for epoch in undisturbed.curve)
 
 
+@pytest.mark.training
 def test_the_model_keeps_the_name_of_its_base(folder, row):
     swapped = (run_folder(folder / "undisturbed", "AKConv:5", 7) / "tiny.yaml").read_text()
     assert swapped.count("AKConv") == 2 and "source_file" not in swapped

@@ -205,6 +205,7 @@ def test_what_the_loss_of_an_anchor_head_does_not_read_is_refused(in_tmp, key):
         YOLO(write_model(in_tmp, ANCHORED)).train(data="data.yaml", **{key: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov5n-akconv5.yaml", "yolov7-tiny-akconv5.yaml"])
 def test_a_shipped_model_in_onnxruntime(name, in_tmp):
     model = YOLO(name)

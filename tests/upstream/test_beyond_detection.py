@@ -197,6 +197,7 @@ def test_its_weights_start_a_training_on_other_classes(trained, tmp_path, caplog
     assert torch.equal(stem, other.model.model[0].conv.weight.float())
 
 
+@pytest.mark.slow
 def test_info_counts_a_classifier_and_a_segmenter(in_tmp, capfd):
     main(["info", "cfg/mobilenetv2-dk.yaml", "--imgsz", "224"])
     assert " unfused: 4,711,162 parameters" in capfd.readouterr().out
