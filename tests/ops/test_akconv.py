@@ -161,5 +161,5 @@ def test_impossible_arguments_are_refused(arguments, message):
 def test_function_and_module_are_one():
     op = shake(AKConv(3, 6, 5, 2, padding_mode="border")).double().eval()
     x = torch.randn(2, 3, 12, 10, dtype=torch.float64)
-    raw = akconv(x, op.offset_conv(x), op.conv, op.shape, 2, "border")
+    raw = akconv(x, op.offset_conv(x), op.conv.weight, None, op.shape, 2, "border")
     assert torch.allclose(op.act(op.bn(raw)), op(x), atol=1e-12)

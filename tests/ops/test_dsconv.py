@@ -154,10 +154,10 @@ def test_what_moves_taps_is_named():
 def test_function_and_module_are_one():
     op = shake(DSConv(3, 6, 5, 2, "y", 1.5)).double()
     x = torch.randn(2, 3, 12, 10, dtype=torch.float64)
-    raw = dsconv(x, op.offset(x), op.snakes["y"], "y", 2, 1.5)
+    raw = dsconv(x, op.offset(x), op.snakes["y"].weight, op.snakes["y"].bias, "y", 2, 1.5)
     assert torch.allclose(op.act(op.norm(raw)), op(x), atol=1e-12)
     with pytest.raises(RowError, match="unknown axis 'both'"):
-        dsconv(x, op.offset(x), op.snakes["y"], "both", 2)
+        dsconv(x, op.offset(x), op.snakes["y"].weight, None, "both", 2)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def fresh(code, environment=None):
 
 USE = """
 model = YOLO({path!r})
-assert type(model.model.model[1]).__module__ == "akyolo.ops.akconv"
+assert type(model.model.model[1]).__module__ == "akyolo"
 model.val(data={data!r}, imgsz=64, workers=0, plots=False, project={folder!r})
 model.predict({image!r}, imgsz=64, project={folder!r}, save=True)
 model.export(format="torchscript", imgsz=64)
