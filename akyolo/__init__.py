@@ -1,7 +1,7 @@
 """Replaceable convolutions for Ultralytics YOLO.
 
-After `import akyolo`, plain `from ultralytics import YOLO` builds our model YAMLs and opens our checkpoints; `akyolo.YOLO`
-also trains, validates and exports by our rules. The operators are ordinary `torch.nn` modules: they work in any network.
+After `import akyolo`, plain `from ultralytics import YOLO` builds our model YAMLs and opens our checkpoints.
+`akyolo.YOLO` also trains, validates and exports them. The operators are ordinary modules: they work in any network.
 """
 
 from akyolo import blocks, heads, ops  # noqa: F401  registers what a YAML may name

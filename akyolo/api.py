@@ -87,7 +87,7 @@ def score(
     """Score detections under an evaluation protocol.
 
     Args:
-        detections: the `detections.npz` that `akyolo val ... protocol=` leaves, COCO's json of results, or `Detections`.
+        detections: a `detections.npz` of `akyolo val ... protocol=`, a COCO json of results, or `Detections`.
         data: the ground truth: a data YAML, a COCO json (a file that ends in `.json`), or `GroundTruth`; None for the
             data set that the detections name.
         protocol: `coco`, `yolov5`, `yolov5-smooth`, `yolov7`, `ultralytics` or `visdrone`.
@@ -103,13 +103,13 @@ def score(
         >>> import numpy as np
         >>> import akyolo
         >>> from akyolo.metrics import Detections, GroundTruth
-        >>> images, box, one = {"images": ("a.jpg",), "sizes": np.array([[64, 48]])}, np.array([[8.0, 8, 40, 40]]), np.zeros(1, int)
+        >>> box, first = np.array([[8.0, 8.0, 40.0, 40.0]]), np.zeros(1, int)
+        >>> found = Detections(("a.jpg",), np.array([[64, 48]]), ("cat",), box, np.array([0.9]), first, first)
         >>> truth = GroundTruth(
-        ...     **images, names=("cat",), xyxy_px=box, classes=one, image=one, area=np.array([1024.0]),
-        ...     crowd=np.zeros(1, bool), ignored=np.zeros(1, bool), region_xyxy_px=np.zeros((0, 4)),
-        ...     region_image=np.zeros(0, int), sha256="",
+        ...     found.images, found.sizes, found.names, box, first, first,
+        ...     area=np.array([1024.0]), crowd=np.zeros(1, bool), ignored=np.zeros(1, bool),
+        ...     region_xyxy_px=np.zeros((0, 4)), region_image=np.zeros(0, int), sha256="",
         ... )
-        >>> found = Detections(**images, names=("cat",), xyxy_px=box, scores=np.array([0.9]), classes=one, image=one)
         >>> float(akyolo.score(found, truth, "yolov5").metrics["mAP50"])
         0.995
     """

@@ -43,7 +43,7 @@ def surface() -> dict[str, dict[str, str]]:
 
 
 def test_names_and_signatures_are_the_recorded_ones():
-    """A change of the public surface shows in the diff of api_surface.json; to record it, run this file as a program."""
+    """To record a change, run this file as a program: the diff of api_surface.json shows it."""
     assert json.loads(SURFACE.read_text()) == surface()
 
 

@@ -55,7 +55,7 @@ def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | 
         >>> import torch
         >>> from akyolo import irregular_conv
         >>> x, positions = torch.arange(12.0).reshape(1, 1, 3, 4), torch.tensor([[0.5, 0.0]])
-        >>> irregular_conv(x, positions, torch.ones(1, 1, 1, 1))[0, 0]  # half of the pixel below, zeros beyond the border
+        >>> irregular_conv(x, positions, torch.ones(1, 1, 1, 1))[0, 0]  # between each pixel and the one below
         tensor([[2.0000, 3.0000, 4.0000, 5.0000],
                 [6.0000, 7.0000, 8.0000, 9.0000],
                 [4.0000, 4.5000, 5.0000, 5.5000]])

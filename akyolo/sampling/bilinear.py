@@ -46,7 +46,7 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
         >>> import torch
         >>> from akyolo import sample
         >>> x = torch.arange(12.0).reshape(1, 1, 3, 4)
-        >>> sample(x, torch.tensor([0.5, 1.0]).reshape(1, 1, 1, 1, 2)).item()  # half-way from row 0 to row 1, in column 1
+        >>> sample(x, torch.tensor([0.5, 1.0]).reshape(1, 1, 1, 1, 2)).item()  # row 0.5, column 1
         3.0
     """
     if padding_mode not in PADDING_MODES:
