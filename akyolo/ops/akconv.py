@@ -71,7 +71,7 @@ def akconv(
         >>> akconv(x, torch.zeros(1, 10, 4, 5), weight, stride=2).shape
         torch.Size([1, 4, 4, 5])
     """
-    positions = kernel_positions(offset, initial_shape(weight.shape[2], shape), stride)
+    positions = kernel_positions(offset, initial_shape(int(weight.shape[2]), shape), stride)
     return sampled_conv(x, positions, weight, padding_mode=padding_mode, bias=bias)
 
 
