@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted((ROOT / "akyolo").rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "akyolo").rglob("*.py"))}
 FLOORS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["akyolo"]["floors"]
 MOST_FILES = 10  # in a folder
 WITHOUT_LIMIT = {"cli", "layers", "ops"}  # a file a command, a layer, an operator
@@ -22,13 +22,17 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_of(path): path for path in FILES}
+MODULES = {module_of(path): path for path in TREES}
 
 
-def imported(path: Path) -> set[str]:
-    """Names as they are imported; of `from a import b` the module `a.b` where there is one, else `a`."""
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "akyolo").parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Return the imported modules; of `from a import b` that is `a.b` where it is a module of ours, else `a`."""
     modules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -37,82 +41,122 @@ def imported(path: Path) -> set[str]:
     return modules
 
 
-def rooms(package: str) -> set[str]:
+def imports() -> list[tuple[Path, str]]:
+    """Every file with each of the modules that it imports."""
+    return [(path, module) for path, tree in TREES.items() for module in sorted(imported(tree))]
+
+
+def rooms_below(package: str) -> set[str]:
+    """Return the files and folders of a package."""
     folder = ROOT / package.replace(".", "/")
-    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
-    return packages | {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return {path.parent.name for path in folder.glob("*/__init__.py")} | {
+        path.stem for path in folder.glob("*.py") if path.name != "__init__.py"
+    }
+
+
+def length(function: ast.FunctionDef) -> int:
+    """Return the number of lines without those of the docstring."""
+    docstring = ast.get_docstring(function)
+    return function.end_lineno - function.lineno + 1 - (len(docstring.splitlines()) + 1 if docstring else 0)
+
+
+def offenders(lines: list[str]) -> str:
+    return "\n".join(["", *lines])
 
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_every_room_has_one_floor(package):
-    counted = Counter(room for floor in FLOORS[package] for room in floor)
-    assert set(counted) == rooms(package) and set(counted.values()) == {1}
+    counted = Counter(name for floor in FLOORS[package] for name in floor)
+    assert set(counted) == rooms_below(package) and set(counted.values()) == {1}
 
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_imports_go_downwards_only(package):
-    floor = {room: number for number, names in enumerate(FLOORS[package]) for room in names}
-    depth = package.count(".") + 1
-    upwards = [
-        f"{module} imports {other}"
-        for module, path in MODULES.items()
-        if module.startswith(f"{package}.")
-        for other in imported(path)
-        if other.startswith(f"{package}.")
-        for here, there in [(module.split(".")[depth], other.split(".")[depth])]
-        if here != there and floor[there] >= floor[here]
-    ]
-    assert not upwards
+    """What lies directly below the same room may import each other; circles are another test."""
+    floor = {name: number for number, names in enumerate(FLOORS[package]) for name in names}
+    below, place = f"{package}.", package.count(".") + 1
+    upwards = []
+    for path, module in imports():
+        if module_of(path).startswith(below) and module.startswith(below):
+            here, there = (name.split(".")[place] for name in (module_of(path), module))
+            if here != there and floor[there] >= floor[here]:
+                upwards.append(f"{path}: imports {module}")
+    assert not upwards, offenders(upwards)
 
 
 def test_no_file_imports_itself_by_a_detour():
-    """A package's `__init__` may import its files, whose imports of their neighbours do not count as one of it."""
+    """`akyolo` itself is left out: it imports all, and what users import of it may be imported below too."""
     graph = {
-        module: {other for other in imported(path) if other in MODULES} - {module} for module, path in MODULES.items()
+        module_of(path): {other for other in imported(tree) if other in MODULES} - {module_of(path), "akyolo"}
+        for path, tree in TREES.items()
+        if module_of(path) != "akyolo"
     }
-    del graph["akyolo"]  # what users import: all of the above
-    list(graphlib.TopologicalSorter({m: others - {"akyolo"} for m, others in graph.items()}).static_order())
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_folders_stay_small():
-    counted = Counter(path.parent for path in FILES if path.name != "__init__.py")
-    assert not {folder: n for folder, n in counted.items() if n > MOST_FILES and folder.name not in WITHOUT_LIMIT}
+    counted = Counter(path.parent for path in TREES if path.name != "__init__.py")
+    large = [
+        f"{folder}: {files} files, not at most {MOST_FILES}"
+        for folder, files in counted.items()
+        if files > MOST_FILES and folder.name not in WITHOUT_LIMIT
+    ]
+    assert not large, offenders(large)
 
 
 def test_tests_lie_in_the_rooms_of_what_they_test():
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
-    rooms_of_tests = {path.parent.relative_to(ROOT / "akyolo") for path in FILES} | {Path("golden")}
-    assert not folders - rooms_of_tests
+    assert not folders - {path.parent.relative_to(ROOT / "akyolo") for path in TREES} - {Path("golden")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_only_upstream_imports_ultralytics_and_nothing_evaluates_text(path):
-    room = path.relative_to(ROOT / "akyolo").parts[0].removesuffix(".py")
-    if room not in {"upstream", "upstream_blocks"}:
-        assert not [m for m in imported(path) if m.split(".")[0] == "ultralytics"]
-    if path.name != "figures.py":
-        assert not [m for m in imported(path) if m.split(".")[0] == "matplotlib"]
-    if room == "scoring":
-        assert {m.split(".")[1] for m in imported(path) if m.startswith("akyolo.")} <= {"errors", "scoring"}
-    calls = [
-        n.func.id
-        for n in ast.walk(ast.parse(path.read_text()))
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+def test_scoring_needs_nothing_of_ours_but_errors():
+    needed = {module for path, module in imports() if room(path) == "scoring" and module.startswith("akyolo")}
+    assert not [module for module in needed if not module.startswith(("akyolo.errors", "akyolo.scoring"))]
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("ultralytics", lambda path: room(path) in {"upstream", "upstream_blocks"}),
+        ("matplotlib", lambda path: path.name == "figures.py"),
+    ],
+)
+def test_a_foreign_package_is_imported_in_its_place_only(package, allowed):
+    elsewhere = [
+        f"{path}: imports {module}"
+        for path, module in imports()
+        if module.partition(".")[0] == package and not allowed(path)
     ]
-    assert not {"eval", "exec"} & set(calls)
+    assert not elsewhere, offenders(elsewhere)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_and_functions_stay_small(path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 350
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            docstring = ast.get_docstring(node)
-            length = node.end_lineno - node.lineno + 1 - (len(docstring.splitlines()) + 1 if docstring else 0)
-            assert length <= 45, f"{node.name} has {length} lines"
+def test_nothing_evaluates_text():
+    calls = [
+        f"{path}:{node.lineno}: calls {node.func.id}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}
+    ]
+    assert not calls, offenders(calls)
 
 
+def test_files_stay_small():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in TREES}
+    long = [f"{path}: {lines} lines, not at most 350" for path, lines in lengths.items() if lines > 350]
+    assert not long, offenders(long)
+
+
+def test_functions_stay_small():
+    long = [
+        f"{path}:{node.lineno}: {node.name} has {length(node)} lines, not at most 45"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and length(node) > 45
+    ]
+    assert not long, offenders(long)
+
+
+@pytest.mark.slow  # scripts/check runs the same three by themselves
 @pytest.mark.parametrize("tool", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join)
 def test_linter_and_type_checker(tool):
     run = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -23,9 +23,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from akyolo.checks import check_divides, check_whole
-from akyolo.layers import ZeroConv
-from akyolo.layers.operator_conv import OperatorConv
-from akyolo.registry import loadable, register
+from akyolo.layers import OperatorConv, ZeroConv
+from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import (
     captures_a_graph,
     converted,
@@ -69,6 +68,14 @@ def deform_conv(
     Returns:
         (B, O, h, w) in the memory format of x. Positions and blending are in at least float32; an offset that is not
         finite gives NaN.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import deform_conv
+        >>> x, weight, offset = torch.rand(1, 3, 6, 8), torch.rand(4, 3, 3, 3), torch.zeros(1, 18, 6, 8)
+        >>> plain = torch.nn.functional.conv2d(x, weight, padding=1)
+        >>> torch.allclose(deform_conv(x, offset, weight), plain, atol=1e-5)
+        True
     """
     padding = dilation * (weight.shape[-1] - 1) // 2 if padding is None else padding
     kernel = by_torchvision if x.device.type == "cuda" and not captures_a_graph() else by_sampling
@@ -131,7 +138,7 @@ def by_torchvision(
     return (mixed + (offset.to(dtype) * 0).sum(1, keepdim=True)).to(x.dtype)
 
 
-@loadable
+@checkpoint_class
 class DeformedConv(nn.Conv2d):
     """`deform_conv` with its weight, of the name and shape that a plain convolution gives it, without bias.
 
@@ -173,6 +180,12 @@ class DeformConv(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DeformConv
+        >>> DeformConv(3, 8, 3, 2)(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     conv: DeformedConv
@@ -230,6 +243,12 @@ class ModulatedDeformConv(DeformConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import ModulatedDeformConv
+        >>> ModulatedDeformConv(4, 8, 3, 2, offset_groups=2)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     normalised = ("conv.weight", "mask_conv.weight")

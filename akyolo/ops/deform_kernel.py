@@ -27,8 +27,7 @@ from torch import Tensor, nn
 
 from akyolo.checks import check_divides, check_flag, check_whole
 from akyolo.errors import RowError
-from akyolo.layers import ScopeConv, ZeroConv, ZeroLinear, regular_taps, sum_over_taps
-from akyolo.layers.operator_conv import OperatorConv
+from akyolo.layers import OperatorConv, ScopeConv, ZeroConv, ZeroLinear, regular_taps, sum_over_taps
 from akyolo.registry import register
 from akyolo.sampling import (
     captures_a_graph,
@@ -66,6 +65,13 @@ def deform_kernel(
 
     Returns:
         (B, O, h, w) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import deform_kernel
+        >>> x, scope = torch.ones(1, 2, 6, 8), torch.ones(2, 1, 4, 4)  # depthwise
+        >>> deform_kernel(x, torch.zeros(1, 18, 6, 8), scope, groups=2)[0, :, 3, 3]
+        tensor([9., 9.])
     """
     kernels = sampled_kernels(rotation, weight, rotation_groups, clip)
     k, (h, w) = math.isqrt(kernels.shape[3]), rotation.shape[-2:]
@@ -100,6 +106,13 @@ def deform_kernel_conv(
 
     Returns:
         (B, O, h, w) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import deform_kernel_conv
+        >>> x, scope, zeros = torch.ones(1, 2, 6, 8), torch.ones(2, 1, 4, 4), torch.zeros(1, 18, 6, 8)
+        >>> deform_kernel_conv(x, zeros, zeros, scope, groups=2)[0, :, 3, 3]
+        tensor([9., 9.])
     """
     kernels = sampled_kernels(rotation, weight, rotation_groups, clip)
     k = math.isqrt(kernels.shape[3])
@@ -132,6 +145,13 @@ def global_deform_kernel(
 
     Returns:
         (B, O, h, w) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import global_deform_kernel
+        >>> x, scope = torch.ones(1, 2, 6, 8), torch.ones(2, 1, 4, 4)
+        >>> global_deform_kernel(x, torch.zeros(1, 18), scope, groups=2)[0, :, 3, 3]
+        tensor([9., 9.])
     """
     kernels = sampled_kernels(rearrange(rotation, "b n -> b n 1 1"), weight).to(x.dtype)
     k = math.isqrt(kernels.shape[3])
@@ -215,6 +235,12 @@ class GlobalDeformKernel(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import GlobalDeformKernel
+        >>> GlobalDeformKernel(4, 8, 3, 2)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     conv: ScopeConv
@@ -268,6 +294,12 @@ class DeformKernel(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DeformKernel
+        >>> DeformKernel(4, 4, 3, 2, scope=5)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 4, 16, 20])
     """
 
     conv: ScopeConv
@@ -325,6 +357,12 @@ class DeformKernelConv(DeformKernel):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DeformKernelConv
+        >>> DeformKernelConv(4, 4, 3, 2)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 4, 16, 20])
     """
 
     moves_pixels = True

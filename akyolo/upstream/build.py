@@ -3,7 +3,8 @@
 from typing import Any
 
 from torch import nn
-from ultralytics.nn.tasks import DetectionModel
+from ultralytics import YOLO
+from ultralytics.nn.tasks import DetectionModel, guess_model_task
 
 from akyolo.errors import RowError, first_line
 
@@ -18,6 +19,16 @@ def build_detector(model_yaml: dict[str, Any]) -> nn.Module:
         RowError: it cannot be built.
     """
     return built(DetectionModel, model_yaml, verbose=False)
+
+
+def build_model(model_yaml: dict[str, Any]) -> nn.Module:
+    """Build the network of a model YAML for the task that its head names.
+
+    Raises:
+        RowError: it cannot be built.
+    """
+    classes = YOLO.task_map.fget(None)  # the property reads nothing of its object
+    return built(classes[guess_model_task(model_yaml) or "detect"]["model"], model_yaml, verbose=False)
 
 
 def built(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:

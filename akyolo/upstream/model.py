@@ -42,6 +42,12 @@ class YOLO(UpstreamYOLO):
     Raises:
         RowError: a model YAML that cannot be built.
         CheckpointError: weights that cannot be read safely.
+
+    Example:
+        >>> import akyolo
+        >>> model = akyolo.YOLO("cfg/yolov8n-akconv5.yaml", verbose=False)
+        >>> type(model.model.model[1]).__name__
+        'AKConv'
     """
 
     detections: Path  # of the last evaluation under a protocol

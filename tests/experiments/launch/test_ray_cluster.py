@@ -8,20 +8,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
 from filelock import FileLock
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import check_resumed, wait_for, write_plain
 
 from akyolo.cli import main
 from akyolo.cli.compare import operators, spec_of
 from akyolo.errors import ConfigError
 from akyolo.experiments.launch import ray_cluster as on_ray
 from akyolo.upstream.arguments import packages as optional
+from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 COMPARE = ["--ops", "Conv,AKConv:5", "--where", "1", "--seeds", "1", "data=data.yaml", "imgsz=64", "batch=4", "nbs=4"]
 QUICK = [*COMPARE, "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False", "workers=0"]
@@ -71,6 +68,7 @@ def trainings(folder):
     return found
 
 
+@pytest.mark.training
 def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, environment, cluster):
     home = folder / "runs" / "compare" / "killed"
     process = start(folder, environment, "killed", "epochs=3", "--launcher", "ray", "--address", cluster)
@@ -91,6 +89,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
     assert not list(home.rglob(".*.partial"))
 
 
+@pytest.mark.training
 def test_a_killed_command_takes_its_own_cluster_along(folder, environment, monkeypatch, capfd):
     """Until then another command is refused."""
     home = folder / "runs" / "compare" / "alone"
@@ -139,10 +138,11 @@ with on_ray(sys.argv[1]) as launch:
 """
 
 
+@pytest.mark.slow
 def test_what_ray_tries_again(tmp_path, environment, cluster):
     """With a child that is none: it only ends, in one way or another."""
-    (tmp_path / "akyolo" / "experiments" / "run").mkdir(parents=True)
-    (tmp_path / "akyolo" / "experiments" / "run" / "worker.py").write_text(CHILD)
+    (tmp_path / "akyolo" / "paper").mkdir(parents=True)
+    (tmp_path / "akyolo" / "paper" / "child.py").write_text(CHILD)
     (tmp_path / "akyolo" / "__init__.py").touch()
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "spec.yaml").touch()
@@ -176,10 +176,11 @@ assert not any(wrong for _, wrong in on_ray._launch(runs))
 """
 
 
+@pytest.mark.slow
 def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     """With GPUs that are none, and a child that counts them."""
-    (tmp_path / "akyolo" / "experiments" / "run").mkdir(parents=True)
-    (tmp_path / "akyolo" / "experiments" / "run" / "worker.py").write_text(SEES)
+    (tmp_path / "akyolo" / "paper").mkdir(parents=True)
+    (tmp_path / "akyolo" / "paper" / "child.py").write_text(SEES)
     (tmp_path / "akyolo" / "__init__.py").touch()
     settings = {"one": {}, "two": {"device": [0, 1]}, "too": {"device": "1,2"}, "first": {"device": 0}}
     for name, more in settings.items():
@@ -192,6 +193,7 @@ def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     assert counts == {"one": 1, "two": 2, "too": 2, "first": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "message"),
     [
@@ -211,6 +213,7 @@ def test_without_ray_its_extra_is_named(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 def test_ray_is_imported_only_where_it_is_asked_for():
     code = "import sys, akyolo.cli.compare, akyolo.experiments.launch.ray_cluster; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,13 +4,13 @@ import json
 
 import pytest
 import yaml
-from records import record
 
 from akyolo.cost import Cost
 from akyolo.experiments.run.deviations import Change, changes, words
 from akyolo.experiments.spec.rows import read_spec
 from akyolo.experiments.spec.select import of_its_own
 from akyolo.experiments.table.report import rendered, report
+from tests.helpers.records import record
 
 CONTENT = {
     "paper": "A paper",

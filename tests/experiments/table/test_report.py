@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from records import record
 
 from akyolo.cli.compare import operators, spec_of
 from akyolo.experiments.spec.rows import read_spec
 from akyolo.experiments.table import report as module
 from akyolo.experiments.table.report import measure_speed, report
+from tests.helpers.records import record
 
 
 @pytest.fixture

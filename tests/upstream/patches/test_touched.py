@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import akyolo
 from akyolo.upstream import RELIED_ON, patches
 
@@ -42,6 +44,8 @@ def safe():
 
 there, filled = names()
 allowed = safe()
+import pytest
+
 import akyolo
 now, refilled = names()
 changed = [name for name, value in there.items() if name in now and now[name] is not value]
@@ -62,6 +66,7 @@ def listed(*how):
     return {one.name for one in patches.TOUCHED if one.how in how}
 
 
+@pytest.mark.slow
 def test_import_changes_what_the_list_says():
     """In a fresh interpreter that has imported all that we rely on."""
     run = subprocess.run([sys.executable, "-c", COMPARE, *RELIED_ON], capture_output=True, text=True, check=True)
