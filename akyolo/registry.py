@@ -1,11 +1,17 @@
-"""The modules that a model YAML may name: operators, blocks and heads."""
+"""The modules that a model YAML may name, and the names under which checkpoints store our classes.
+
+A pickle names a class by its module. Every class of ours in a checkpoint is stored as `akyolo.NAME`, whatever file it
+is defined in, so that files can be moved. Checkpoints of version 0.1 name the files of that version (`FORMER_NAMES`).
+"""
 
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +19,25 @@ from torch import nn
 
 from akyolo.errors import RowError, did_you_mean, first_line
 
+PACKAGE = "akyolo"
 ENTRY_POINTS = "akyolo.operators"
+# the modules of version 0.1, and which of their classes its checkpoints hold
+FORMER_NAMES = {
+    "akyolo.blocks.depthwise_bottleneck": ("DWBottleneck",),
+    "akyolo.blocks.inverted_residual": ("InvertedResidual",),
+    "akyolo.heads.anchor_detect": ("AnchorDetect", "IDetect"),
+    "akyolo.heads.classifier": ("Classifier",),
+    "akyolo.ops.akconv": ("AKConv",),
+    "akyolo.ops.cond_conv": ("CondConv", "ExpertConv"),
+    "akyolo.ops.deform_conv": ("DeformConv", "DeformedConv", "ModulatedDeformConv"),
+    "akyolo.ops.deform_kernel": ("DeformKernel", "DeformKernelConv", "GlobalDeformKernel"),
+    "akyolo.ops.dsconv": ("DSConv",),
+    "akyolo.ops.irregular_conv": ("IrregularConv", "IrregularLayer"),
+    "akyolo.ops.rfaconv": ("RFAConv",),
+    "akyolo.sampling.column_conv": ("ColumnConv",),
+    "akyolo.sampling.offset_conv": ("OffsetConv", "ZeroConv", "ZeroLinear"),
+    "akyolo.sampling.scope_conv": ("ScopeConv",),
+}
 
 Module = TypeVar("Module", bound=type[nn.Module])
 STAND_INS = ("Conv", "Bottleneck", "Detect", "Classify")  # of an operator, a block, and two kinds of heads
@@ -21,7 +45,7 @@ STAND_INS = ("Conv", "Bottleneck", "Detect", "Classify")  # of an operator, a bl
 
 @dataclass(frozen=True)
 class OperatorSpec:
-    """One module: the name a YAML row uses, its class, and the upstream module whose channel law it follows.
+    """Describe one module: its name in a YAML row, its class, and the upstream module it stands in for.
 
     The constructor's first parameter is what upstream knows by itself: `c1` of an operator (which stands in for Conv),
     of a block (Bottleneck) or of a head on one level (Classify); the channels `ch` of all levels of a head (Detect).
@@ -30,6 +54,11 @@ class OperatorSpec:
     name: str
     module: type[nn.Module]
     stands_in: str
+
+    @property
+    def source(self) -> ModuleType:
+        """Return the Python module that defines the class; its docstring names the paper."""
+        return sys.modules.get(defining_module(self.module)) or ModuleType(defining_module(self.module))
 
     @property
     def signature(self) -> inspect.Signature:
@@ -45,19 +74,71 @@ class OperatorSpec:
 
 
 _operators: dict[str, OperatorSpec] = {}
+_defined_in: dict[type, str] = {}
 
 
-def loadable(module: Module) -> Module:
-    """A layer that stands inside of operators: a weights-only load may build it."""
+def checkpoint_class(module: Module) -> Module:
+    """Let checkpoints store this class, and weights-only loading build it.
+
+    A class of ours becomes `akyolo.NAME` there, wherever it is defined. Classes of other packages keep their names.
+    Operators, blocks and heads get this from `register`; a layer inside them needs it by itself.
+
+    Raises:
+        ValueError: another class of ours has the same name.
+    """
     torch.serialization.add_safe_globals([module])
+    if module.__module__.startswith(f"{PACKAGE}."):
+        package = sys.modules[PACKAGE]
+        if hasattr(package, module.__name__):
+            raise ValueError(f"there is another {PACKAGE}.{module.__name__}: checkpoints could not tell them apart")
+        _defined_in[module] = module.__module__
+        module.__module__ = PACKAGE
+        setattr(package, module.__name__, module)
     return module
+
+
+def defining_module(module: type) -> str:
+    """Return the name of the Python module that defines a class, also where checkpoints call it by another."""
+    return _defined_in.get(module, module.__module__)
+
+
+def open_former_names() -> None:
+    """Let checkpoints of version 0.1 open, by a plain load and by a weights-only one.
+
+    Both look a class up by the module and name that the file holds. Modules that are gone get an entry in
+    `sys.modules` with the classes they had.
+    """
+    for former, names in FORMER_NAMES.items():
+        module = sys.modules.setdefault(former, ModuleType(former))
+        for name in names:
+            of_today = getattr(sys.modules[PACKAGE], name)
+            vars(module).setdefault(name, of_today)
+            torch.serialization.add_safe_globals([(of_today, f"{former}.{name}")])
 
 
 def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[Module], Module]:
     """Make a module usable in a model YAML, under its class name unless `name` is given.
 
+    Args:
+        name: the name that a row writes; the class name when left out.
+        stands_in: the Ultralytics module whose channel and stride law it follows: `Conv` for an operator (constructor
+            `(c1, c2, ..., stride=1)`), `Bottleneck` for a block, `Detect` or `Classify` for a head.
+
+    Returns:
+        A class decorator, which returns the class unchanged.
+
     Raises:
         ValueError: the name is taken by another module, or upstream's module is none of STAND_INS.
+
+    Example:
+        >>> import torch
+        >>> import akyolo
+        >>> @akyolo.register()
+        ... class Shifted(torch.nn.Conv2d):
+        ...     def __init__(self, c1: int, c2: int, kernel_size: int, stride: int = 1) -> None:
+        ...         super().__init__(c1, c2, kernel_size, stride, kernel_size // 2)
+        >>> "Shifted" in [spec.name for spec in akyolo.operators()]
+        True
     """
     if stands_in not in STAND_INS:
         raise ValueError(f"nothing can stand in for {stands_in!r}, only for {', '.join(STAND_INS)}")
@@ -66,9 +147,9 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
         key = name or module.__name__
         known = _operators.get(key)
         if known and known.module is not module:
-            raise ValueError(f"operator {key!r} is already registered by {known.module.__module__}")
+            raise ValueError(f"operator {key!r} is already registered by {defining_module(known.module)}")
         _operators[key] = OperatorSpec(key, module, stands_in)
-        return loadable(module)
+        return checkpoint_class(module)
 
     return add
 
@@ -103,9 +184,17 @@ def operator(name: str) -> OperatorSpec:
     return _operators[name]
 
 
-def operators() -> Iterator[OperatorSpec]:
-    """All registered operators, by name; a block or a head is none."""
-    return (spec for name, spec in sorted(_operators.items()) if spec.stands_in == "Conv")
+def operators() -> tuple[OperatorSpec, ...]:
+    """Return all registered operators, sorted by name; blocks and heads are not among them.
+
+    Example:
+        >>> import akyolo
+        >>> [spec.name for spec in akyolo.operators()][:3]
+        ['AKConv', 'CondConv', 'DSConv']
+        >>> akyolo.operators()[0].module is akyolo.AKConv
+        True
+    """
+    return tuple(spec for name, spec in sorted(_operators.items()) if spec.stands_in == "Conv")
 
 
 def is_registered(name: object) -> bool:

@@ -1,4 +1,4 @@
-"""What all tests share: the golden option and its summary, and an Ultralytics that stays offline and elsewhere."""
+"""What all tests share: options, the limit of fast tests, and an Ultralytics that stays offline and elsewhere."""
 
 import os
 import tempfile
@@ -13,10 +13,42 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+# What a test that is neither `slow` nor `training` may take. The rule for the marker is half of it: machines differ.
+FAST_CPU_SECONDS = 4.0
+
 
 def pytest_addoption(parser):
     parser.addoption("--golden-dir", help="folder of golden files with its manifest.json (default: the committed part)")
     parser.addoption("--coco-golden-dir", help="folder of published COCO ground truth and results (default: skipped)")
+    parser.addoption(
+        "--enforce-cpu-limit",
+        nargs="?",
+        type=float,
+        const=FAST_CPU_SECONDS,
+        metavar="SECONDS",
+        help=f"fail unmarked tests that take more CPU seconds than this (default: {FAST_CPU_SECONDS:g})",
+    )
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item):
+    """Fail an unmarked test that takes long.
+
+    The call alone counts: a fixture of a module or of the session is set up in whichever test comes first, and which
+    one that is depends on how the tests are spread over processes.
+    """
+    before = cpu_seconds()
+    result = yield
+    spent, limit = cpu_seconds() - before, item.config.getoption("enforce_cpu_limit")
+    marked = any(item.get_closest_marker(name) for name in ("slow", "training"))
+    if limit is not None and spent > limit and not marked:
+        pytest.fail(f"took {spent:.1f} CPU seconds, more than {limit:g}: mark it slow or training", pytrace=False)
+    return result
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -35,6 +35,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_every_yaml(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     tracked = [*(ROOT / "cfg").rglob("*.yaml"), *(ROOT / "data").glob("*.yaml")]
@@ -42,6 +43,7 @@ def test_the_wheel_carries_every_yaml(wheel):
     assert {name.split("/")[0] for name in names} == {"akyolo", wheel.name.split("-py3")[0] + ".dist-info"}
 
 
+@pytest.mark.slow
 def test_the_wheel_works_without_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
@@ -75,6 +77,7 @@ def fake_python(folder, failing):
     return str(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failing", "message"),
     [("ensurepip", "sudo apt-get install -y python3-venv libgl1"), ("version_info", "akyolo needs Python 3.11")],

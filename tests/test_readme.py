@@ -18,10 +18,8 @@ from akyolo.paper.rows import read_spec
 from akyolo.paper.series import records
 from akyolo.registry import operator, operators
 from akyolo.upstream.model import build_detector
-
-sys.path.insert(0, str(Path(__file__).parent / "upstream"))
-from readme_blocks import folders, fresh, table
-from tiny_training import MODEL, write_images
+from tests.helpers.readme_blocks import folders, fresh, table
+from tests.helpers.tiny_training import MODEL, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,6 +44,7 @@ def test_every_operator_is_in_the_table_of_operators():
         assert build_detector(model)
 
 
+@pytest.mark.training
 def test_plain_ultralytics_trains_our_yaml(tmp_path):
     """The block as it is but for less work and for where results go."""
     write_images(tmp_path, 4, 2)
@@ -87,7 +86,7 @@ def test_speed_of_the_deformable_convolution():
 
 
 def test_tables_of_series_are_made_of_their_records_once_more():
-    assert fresh(README) == README, "python tests/readme_blocks.py writes them"
+    assert fresh(README) == README, "python -m tests.helpers.readme_blocks writes them"
 
 
 @pytest.mark.parametrize("folder", folders(README), ids=lambda folder: folder.name)

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from akyolo.rows import row_text
+from tests.helpers.tiny_training import MODEL, write_images, write_model
 
-sys.path.insert(0, str(Path(__file__).parent / "upstream"))
-from tiny_training import MODEL, write_images, write_model
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,8 +47,10 @@ def checkout(tmp_path_factory):
     """This repository's package and its contract, and the README's two files where it says."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "akyolo", folder / "akyolo", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "tests" / "ops").mkdir(parents=True)
-    for file in ("pyproject.toml", "tests/conftest.py", "tests/ops/contract.py"):
+    for name in ("ops", "helpers"):
+        (folder / "tests" / name).mkdir(parents=True)
+    helpers = ("tests/helpers/__init__.py", "tests/helpers/contract.py")
+    for file in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", *helpers):
         shutil.copy(ROOT / file, folder / file)
     shutil.copy(ROOT / "tests" / "cli" / "test_ops_command.py", folder / "tests")
     (folder / "akyolo" / "ops" / "strip_conv.py").write_text(OPERATOR)
@@ -104,6 +106,7 @@ def test_every_command_knows_an_installed_operator(site, folder):
         assert f" {row_text(row)}\n" in changed.stderr
 
 
+@pytest.mark.training
 def test_it_trains_from_the_command_line(folder, trained):
     rows = list(csv.DictReader((folder / "runs" / "detect" / "train" / "results.csv").open()))
     assert len(rows) == 1
@@ -111,6 +114,7 @@ def test_it_trains_from_the_command_line(folder, trained):
     assert not trained.stderr.count("Traceback")
 
 
+@pytest.mark.training
 def test_a_fresh_process_reads_the_checkpoint(folder, site, trained):
     """Our YOLO without running code of the file, upstream's by unpickling."""
     for library in ("akyolo", "ultralytics"):
@@ -122,6 +126,7 @@ def test_a_fresh_process_reads_the_checkpoint(folder, site, trained):
         assert "4 <class 'strip_conv.StripConv'>" in python(folder, "-c", script, path=[site]).stdout
 
 
+@pytest.mark.training
 def test_it_exports(folder, site, trained):
     exported = command(folder, "export", "runs/detect/train/weights/best.pt", "format=onnx", "imgsz=64", path=[site])
     assert "exported to runs/detect/train/weights/best.onnx" in exported.stdout

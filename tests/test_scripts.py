@@ -1,11 +1,14 @@
 """The scripts of the data sets, with an akyolo that only notes what it is told."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 NOTES = '#!/bin/sh\nfor word; do printf "<%s>" "$word"; done >> told\necho >> told\n'
@@ -49,3 +52,10 @@ def test_tables_models_and_arguments(told):
         f"<train><cfg/yolov8n-akconv5.yaml><save_dir={best}>{data}<epochs=2><name=two words>",
         f"<val><{best}/weights/best.pt>{data}<protocol=yolov5><conf=0.001><iou=0.6><max_det=300>",
     ]
+
+
+def test_pre_commit_calls_the_tools_of_scripts_check():
+    config = yaml.safe_load((SCRIPTS.parent / ".pre-commit-config.yaml").read_text())
+    commands = [hook["entry"] for repository in config["repos"] for hook in repository["hooks"]]
+    (tools,) = re.findall(r"for tool in (.*); do", (SCRIPTS / "check").read_text())
+    assert commands == [*shlex.split(tools), "scripts/check"]

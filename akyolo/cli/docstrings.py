@@ -2,7 +2,7 @@
 
 import inspect
 import re
-import sys
+from types import ModuleType
 
 _ENTRY = re.compile(r"^ {4}(\w+)(?: \(.*?\))?:(.*(?:\n {5,}.*)*)", re.MULTILINE)
 
@@ -12,9 +12,9 @@ def class_doc(module: type) -> str:
     return inspect.cleandoc(module.__doc__ or "")
 
 
-def file_doc(module: type) -> str:
-    """The header of the file that the class is written in; "" when there is none."""
-    return inspect.cleandoc(getattr(sys.modules.get(module.__module__), "__doc__", None) or "")
+def file_doc(file: ModuleType) -> str:
+    """The header of a file; "" when there is none."""
+    return inspect.cleandoc(file.__doc__ or "")
 
 
 def opening(doc: str) -> str:

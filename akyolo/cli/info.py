@@ -1,7 +1,6 @@
 """`akyolo info MODEL`: its layers, parameters and arithmetic."""
 
 import argparse
-import copy
 import json
 from typing import Any
 
@@ -44,18 +43,13 @@ def describe(name: str, imgsz: int) -> dict[str, Any]:
     imgsz x imgsz, two per multiply-add. `akyolo.metrics.cost` says what the conventions paper and deployed mean.
     """
     from akyolo import YOLO
-    from akyolo.metrics.cost import cost, deployed_cost, paper_cost
+    from akyolo.metrics.cost import CONVENTIONS
 
     model = YOLO(name).model
     if isinstance(model, str):
         raise ConfigError(f"{name} is an export: it has no layers to show", remedy="name the weights it was made of")
     image = (imgsz, imgsz, model.yaml.get("channels", 3))
-    costs = {
-        "unfused": cost(model, *image),
-        "fused": cost(copy.deepcopy(model).fuse(verbose=False), *image),
-        "paper": paper_cost(model, *image),
-        "deployed": deployed_cost(model, *image),
-    }
+    costs = {name: of_model(model, *image) for name, of_model in CONVENTIONS.items()}
     depth = _depth(model.yaml)
     return {
         "model": name,

@@ -49,7 +49,7 @@ def describe(spec: OperatorSpec) -> dict[str, Any]:
         grammar (`[c2, num_param, stride=1, {...}]`), rows (of a model YAML, as text), arguments {name: meaning},
         parameters (the formula and its words), example {arguments, parameters: counted}, paper, deviations.
     """
-    of_class, of_file = docstrings.class_doc(spec.module), docstrings.file_doc(spec.module)
+    of_class, of_file = docstrings.class_doc(spec.module), docstrings.file_doc(spec.source)
     first, *others = sorted(
         (name for name in registered_names() if operator(name).module is spec.module),
         key=lambda name: name != spec.module.__name__,

@@ -1,11 +1,14 @@
-"""Parameters and arithmetic of a model, under two conventions.
+"""Parameters and arithmetic of a model, under named conventions.
 
-`paper` is how the tables of AKConv's paper count (arXiv 2311.11587): every BN of upstream's folded, those of our
-operators not, and of the arithmetic only what thop counts: layers, no sampling. `deployed` is what runs after an
-export: every BN folded, and the four multiply-adds of each sampled value counted too.
+- `unfused`: every layer as it is trained; of the arithmetic what thop counts: layers, no sampling.
+- `fused`: the same after every BN is folded into its convolution.
+- `paper`: as the tables of AKConv's paper count (arXiv 2311.11587): the BN of Ultralytics' layers folded, those of our
+  operators not; no sampling.
+- `deployed`: what runs after an export: every BN folded, and the four multiply-adds of each sampled value counted too.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -44,9 +47,14 @@ def cost(model: nn.Module, height: int, width: int, channels: int = 3) -> Cost:
     return Cost(sum(p.numel() for p in model.parameters()), 2 * operations / 1e9)
 
 
+def fused_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
+    """Count `model` under the `fused` convention; it is not changed."""
+    return cost(_fused(model), height, width, channels)
+
+
 def paper_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
-    """`cost` of a detector under the `paper` convention; `model` is not changed."""
-    fused = copy.deepcopy(model).fuse(verbose=False)
+    """Count `model` under the `paper` convention; it is not changed."""
+    fused = _fused(model)
     ours = tuple(spec.module for spec in operators())
     for name, module in model.named_modules():
         if isinstance(module, ours):
@@ -55,13 +63,28 @@ def paper_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
 
 
 def deployed_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
-    """`cost` of a detector under the `deployed` convention; `model` is not changed."""
-    fused = copy.deepcopy(model).fuse(verbose=False).eval()
+    """Count `model` under the `deployed` convention; it is not changed."""
+    fused = _fused(model).eval()
     layers = cost(fused, height, width, channels)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=SAMPLING) as counter:
         fused(_image(fused, height, width, channels))
     counts = counter.get_flop_counts()["Global"]
     return Cost(layers.params, layers.gflops + sum(counts.get(operation, 0) for operation in SAMPLING) / 1e9)
+
+
+# by the names that `akyolo info` prints
+CONVENTIONS: dict[str, Callable[..., Cost]] = {
+    "unfused": cost,
+    "fused": fused_cost,
+    "paper": paper_cost,
+    "deployed": deployed_cost,
+}
+
+
+def _fused(model: Any) -> Any:
+    """Return a copy with BN folded by the model's own `fuse()`; a module without one stays as it is."""
+    copied = copy.deepcopy(model)
+    return copied.fuse(verbose=False) if hasattr(copied, "fuse") else copied
 
 
 def _image(model: nn.Module, height: int, width: int, channels: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ doubled border weights); its learning rate of 0.1 for the offsets had no effect,
 `offset_lr` here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -24,12 +24,12 @@ from akyolo.sampling import (
     PADDING_MODES,
     ColumnConv,
     OffsetConv,
-    Point,
+    Shape,
     converted,
     initial_shape,
     kernel_positions,
     memory_format,
-    sample,
+    sampled_conv,
     sampling_format,
 )
 
@@ -39,29 +39,40 @@ RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn.
 def akconv(
     x: Tensor,
     offset: Tensor,
-    column: Callable[[Tensor], Tensor],
-    shape: Sequence[Point],
+    weight: Tensor,
+    bias: Tensor | None = None,
+    shape: Shape | None = None,
     stride: int = 1,
     padding_mode: str = "zeros",
 ) -> Tensor:
-    """Sample `x` at shape + offset and mix the taps (arXiv 2311.11587, section 3.3).
+    """Convolve `x` with N taps at an initial shape plus offsets.
+
+    Source: arXiv 2311.11587, section 3.3.
 
     Args:
         x: (B, C, H, W), floating point.
         offset: (B, 2N, h, w) with h = ceil(H/stride): N rows (y) then N columns (x), in pixels of x.
-        column: the column convolution, taps (B, N, C, h, w) to (B, O, h, w): a `ColumnConv`.
-        shape: N initial points (y, x) in pixels.
+        weight: (O, C, N, 1).
+        bias: (O,) or None.
+        shape: N initial points (y, x) in pixels of x, the name of a released shape, or None for Algorithm 1.
         stride: pixels of x between neighbouring outputs.
-        padding_mode: `zeros`, `border` or `official`, see `akyolo.sampling.sample`.
+        padding_mode: `zeros`, `border` or `official`, see `sample`.
 
     Returns:
-        (B, O, h, w) in the memory format of x.
+        (B, O, h, w) in the dtype and memory format of x.
 
     Raises:
-        RowError: unknown padding_mode.
+        RowError: a shape that does not have N points, or an unknown padding_mode.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import akconv
+        >>> x, weight = torch.ones(1, 3, 8, 10), torch.ones(4, 3, 5, 1)
+        >>> akconv(x, torch.zeros(1, 10, 4, 5), weight, stride=2).shape
+        torch.Size([1, 4, 4, 5])
     """
-    taps = sample(x, kernel_positions(offset, shape, stride), padding_mode)
-    return converted(column(rearrange(taps, "b c n h w -> b n c h w")), memory_format(x))
+    positions = kernel_positions(offset, initial_shape(int(weight.shape[2]), shape), stride)
+    return sampled_conv(x, positions, weight, padding_mode=padding_mode, bias=bias)
 
 
 @register("LDConv")
@@ -83,6 +94,13 @@ class AKConv(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import AKConv
+        >>> network = torch.nn.Sequential(AKConv(3, 16, 5, 2), AKConv(16, 8, 4, shape=[[0, 0], [0, 1], [1, 0], [1, 1]]))
+        >>> network(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     def __init__(
@@ -109,7 +127,8 @@ class AKConv(OperatorConv):
         """The column convolution alone, before BN and activation."""
         seen = sampling_format(x)  # one conversion for both the offsets and the samples
         offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
-        mixed = akconv(seen, offset, self.conv, self.shape, self.stride, self.padding_mode)
+        how = {"shape": self.shape, "stride": self.stride, "padding_mode": self.padding_mode}
+        mixed = self.conv(seen, akconv, offset, **how)
         return converted(mixed, memory_format(x))
 
     def _still(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from akyolo.arguments import check_divides, check_whole
 from akyolo.ops.operator_conv import OperatorConv
-from akyolo.registry import loadable, register
+from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import captures_a_graph, converted, memory_format, pad_if_even
 
 
@@ -38,6 +38,13 @@ def cond_conv(
 
     Returns:
         (B, O, ceil(H/stride), ceil(W/stride)) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import cond_conv
+        >>> x, experts = torch.ones(2, 3, 6, 8), torch.ones(4, 2 * 3, 1, 1)  # two experts of 3 input channels
+        >>> cond_conv(x, torch.tensor([[1.0, 0.0], [0.5, 0.5]]), experts)[:, 0, 0, 0]
+        tensor([3., 3.])
     """
     k = weight.shape[-1]
     padded = pad_if_even(x, k)
@@ -72,7 +79,7 @@ def _all_experts(
     return F.conv2d(rearrange(scaled, "b g e i h w -> b (g e i) h w"), weight, bias, stride, padding, groups=groups)
 
 
-@loadable
+@checkpoint_class
 class ExpertConv(nn.Conv2d):
     """`cond_conv` with its weight, (c2, experts*c1/groups, k, k), without bias: rows are outputs, as `fuse()` needs.
 
@@ -113,6 +120,12 @@ class CondConv(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import CondConv
+        >>> CondConv(3, 8, 3, 2, experts=4)(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from akyolo.arguments import check_divides, check_whole
 from akyolo.ops.operator_conv import OperatorConv
-from akyolo.registry import loadable, register
+from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import (
     ZeroConv,
     captures_a_graph,
@@ -69,6 +69,14 @@ def deform_conv(
     Returns:
         (B, O, h, w) in the memory format of x. Positions and blending are in at least float32; an offset that is not
         finite gives NaN.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import deform_conv
+        >>> x, weight, offset = torch.rand(1, 3, 6, 8), torch.rand(4, 3, 3, 3), torch.zeros(1, 18, 6, 8)
+        >>> plain = torch.nn.functional.conv2d(x, weight, padding=1)
+        >>> torch.allclose(deform_conv(x, offset, weight), plain, atol=1e-5)
+        True
     """
     padding = dilation * (weight.shape[-1] - 1) // 2 if padding is None else padding
     kernel = by_torchvision if x.device.type == "cuda" and not captures_a_graph() else by_sampling
@@ -131,7 +139,7 @@ def by_torchvision(
     return (mixed + (offset.to(dtype) * 0).sum(1, keepdim=True)).to(x.dtype)
 
 
-@loadable
+@checkpoint_class
 class DeformedConv(nn.Conv2d):
     """`deform_conv` with its weight, of the name and shape that a plain convolution gives it, without bias.
 
@@ -173,6 +181,12 @@ class DeformConv(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DeformConv
+        >>> DeformConv(3, 8, 3, 2)(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     conv: DeformedConv
@@ -230,6 +244,12 @@ class ModulatedDeformConv(DeformConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import ModulatedDeformConv
+        >>> ModulatedDeformConv(4, 8, 3, 2, offset_groups=2)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     normalised = ("conv.weight", "mask_conv.weight")

@@ -70,6 +70,13 @@ def deform_kernel(
 
     Returns:
         (B, O, h, w) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import deform_kernel
+        >>> x, scope = torch.ones(1, 2, 6, 8), torch.ones(2, 1, 4, 4)  # depthwise
+        >>> deform_kernel(x, torch.zeros(1, 18, 6, 8), scope, groups=2)[0, :, 3, 3]
+        tensor([9., 9.])
     """
     kernels = sampled_kernels(rotation, weight, rotation_groups, clip)
     k, (h, w) = math.isqrt(kernels.shape[3]), rotation.shape[-2:]
@@ -104,6 +111,13 @@ def deform_kernel_conv(
 
     Returns:
         (B, O, h, w) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import deform_kernel_conv
+        >>> x, scope, zeros = torch.ones(1, 2, 6, 8), torch.ones(2, 1, 4, 4), torch.zeros(1, 18, 6, 8)
+        >>> deform_kernel_conv(x, zeros, zeros, scope, groups=2)[0, :, 3, 3]
+        tensor([9., 9.])
     """
     kernels = sampled_kernels(rotation, weight, rotation_groups, clip)
     k = math.isqrt(kernels.shape[3])
@@ -136,6 +150,13 @@ def global_deform_kernel(
 
     Returns:
         (B, O, h, w) in the memory format of x.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import global_deform_kernel
+        >>> x, scope = torch.ones(1, 2, 6, 8), torch.ones(2, 1, 4, 4)
+        >>> global_deform_kernel(x, torch.zeros(1, 18), scope, groups=2)[0, :, 3, 3]
+        tensor([9., 9.])
     """
     kernels = sampled_kernels(rearrange(rotation, "b n -> b n 1 1"), weight).to(x.dtype)
     k = math.isqrt(kernels.shape[3])
@@ -219,6 +240,12 @@ class GlobalDeformKernel(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import GlobalDeformKernel
+        >>> GlobalDeformKernel(4, 8, 3, 2)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     conv: ScopeConv
@@ -272,6 +299,12 @@ class DeformKernel(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DeformKernel
+        >>> DeformKernel(4, 4, 3, 2, scope=5)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 4, 16, 20])
     """
 
     conv: ScopeConv
@@ -329,6 +362,12 @@ class DeformKernelConv(DeformKernel):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DeformKernelConv
+        >>> DeformKernelConv(4, 4, 3, 2)(torch.rand(2, 4, 32, 40)).shape
+        torch.Size([2, 4, 16, 20])
     """
 
     moves_pixels = True

@@ -15,15 +15,14 @@ not divide c2, the output's GN has the next smaller number of groups that does.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from akyolo.arguments import check_act, check_choice, check_positive, check_whole
 from akyolo.registry import register
-from akyolo.sampling import ColumnConv, converted, kernel_positions, memory_format, sample, sampling_format
+from akyolo.sampling import ColumnConv, converted, kernel_positions, memory_format, sampled_conv, sampling_format
 
 AXES = {"x": ("x",), "y": ("y",), "both": ("x", "y"), "alternate": ("x",)}
 CHANNELS_PER_GROUP = 4
@@ -66,29 +65,40 @@ def _outward_sum(steps: Tensor) -> Tensor:
 def dsconv(
     x: Tensor,
     offset: Tensor,
-    column: Callable[[Tensor], Tensor],
-    axis: str,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    axis: str = "x",
     stride: int = 1,
     extend_scope: float = 1.0,
 ) -> Tensor:
-    """Sample `x` along one snake and mix the taps (arXiv 2307.08388, section 3.1).
+    """Convolve `x` with the taps of one snake; beyond the border lies its nearest pixel.
+
+    Source: arXiv 2307.08388, section 3.1.
 
     Args:
         x: (B, C, H, W), floating point.
         offset: (B, 2K, h, w) with h = ceil(H/stride), as `snake_positions` takes it.
-        column: the column convolution, taps (B, K, C, h, w) to (B, O, h, w): a `ColumnConv`.
+        weight: (O, C, K, 1).
+        bias: (O,) or None.
         axis: along which the kernel lies, `x` or `y`.
         stride: pixels of x between neighbouring outputs.
         extend_scope: what the sums of offsets are multiplied by.
 
     Returns:
-        (B, O, h, w) in the memory format of x. Beyond the border lies its nearest pixel.
+        (B, O, h, w) in the dtype and memory format of x.
 
     Raises:
         RowError: another axis.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import dsconv
+        >>> x, weight = torch.ones(1, 3, 8, 10), torch.ones(4, 3, 5, 1)
+        >>> dsconv(x, torch.zeros(1, 10, 8, 10), weight, axis="y")[0, :, 0, 0]
+        tensor([15., 15., 15., 15.])
     """
-    taps = sample(x, snake_positions(offset, axis, stride, extend_scope), "border")
-    return converted(column(rearrange(taps, "b c n h w -> b n c h w")), memory_format(x))
+    positions = snake_positions(offset, axis, stride, extend_scope)
+    return sampled_conv(x, positions, weight, padding_mode="border", bias=bias)
 
 
 @register()
@@ -111,6 +121,12 @@ class DSConv(nn.Module):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import DSConv
+        >>> DSConv(3, 8, 5, 2, axis="both")(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     def __init__(
@@ -155,7 +171,8 @@ class DSConv(nn.Module):
         """(B, c1, H, W) to (B, c2, h, w) in the memory format of x, before normalisation and activation."""
         seen = sampling_format(x)  # one conversion for both the offsets and the samples
         offset = self.offset(seen)
-        snakes = (dsconv(seen, offset, of, axis, self.stride, self.extend_scope) for axis, of in self.snakes.items())
+        how = {"stride": self.stride, "extend_scope": self.extend_scope}
+        snakes = (conv(seen, dsconv, offset, axis=axis, **how) for axis, conv in self.snakes.items())
         return converted(functools.reduce(torch.add, snakes), memory_format(x))
 
     def forward(self, x: Tensor) -> Tensor:

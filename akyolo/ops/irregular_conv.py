@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from akyolo.arguments import check_flag, check_whole
 from akyolo.errors import RowError
 from akyolo.ops.operator_conv import OperatorConv
-from akyolo.registry import loadable, register
+from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import converted, kernel_positions, memory_format, mix, regular_grid, sample
 
 MAP_LIMIT = 1 << 15  # pixels: further from the kernel's centre lies no map
@@ -50,6 +50,15 @@ def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | 
     Returns:
         (B, O, h, w) with h = ceil(H/stride), in the dtype and memory format of x. The slope with respect to a position
         is that to its right (eq. 6). A position that is not finite gives NaN.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import irregular_conv
+        >>> x, positions = torch.arange(12.0).reshape(1, 1, 3, 4), torch.tensor([[0.5, 0.0]])
+        >>> irregular_conv(x, positions, torch.ones(1, 1, 1, 1))[0, 0]  # between each pixel and the one below
+        tensor([[2.0000, 3.0000, 4.0000, 5.0000],
+                [6.0000, 7.0000, 8.0000, 9.0000],
+                [4.0000, 4.5000, 5.0000, 5.5000]])
     """
     before, after = _reach(positions, *x.shape[-2:])
     pixels = math.prod(b + 1 + a for b, a in zip(before, after, strict=True))
@@ -128,7 +137,7 @@ def clamped_step(new: Tensor, last: Tensor, epsilon: float) -> Tensor:
     return (new + new * 0).clamp(last.floor() - epsilon, last.ceil() + epsilon)
 
 
-@loadable
+@checkpoint_class
 class IrregularLayer(nn.Conv2d):
     """`irregular_conv` with its weight, (c2, c1, k, k) without bias: a convolution for profilers and `fuse()`."""
 
@@ -161,6 +170,12 @@ class IrregularConv(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import IrregularConv
+        >>> IrregularConv(3, 8, 3, 2)(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     last_positions: Tensor | None

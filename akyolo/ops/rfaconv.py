@@ -12,8 +12,6 @@ Deviations of the released code: for an even kernel its output is a pixel larger
 extra tap below and right. Zeros beyond the border count in the mean, as there.
 """
 
-from collections.abc import Callable
-
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -21,23 +19,33 @@ from torch import Tensor, nn
 from akyolo.arguments import check_whole
 from akyolo.ops.operator_conv import OperatorConv
 from akyolo.registry import register
-from akyolo.sampling import ColumnConv, converted, memory_format, pad_if_even
+from akyolo.sampling import ColumnConv, converted, memory_format, mix, pad_if_even
 from akyolo.upstream_blocks import Conv
 
 
-def rfaconv(features: Tensor, scores: Tensor, column: Callable[[Tensor], Tensor]) -> Tensor:
-    """Weight the taps of each receptive field by attention and mix them (arXiv 2304.03198, the equation of RFA).
+def rfaconv(features: Tensor, scores: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Weight the taps of each receptive field by attention and mix them.
+
+    Source: arXiv 2304.03198, the equation of RFA.
 
     Args:
-        features: (B, C, N, h, w), floating point: what each tap sees.
-        scores: (B, C, N, h, w): their softmax over the N taps is the attention.
-        column: the column convolution, taps (B, N, C, h, w) to (B, O, h, w): a `ColumnConv`.
+        features: (B, N, C, h, w), floating point: what each of N taps sees.
+        scores: (B, N, C, h, w): their softmax over the N taps is the attention.
+        weight: (O, C, N, 1).
+        bias: (O,) or None.
 
     Returns:
         (B, O, h, w).
+
+    Example:
+        >>> import torch
+        >>> from akyolo import rfaconv
+        >>> features, scores = torch.ones(1, 9, 3, 4, 5), torch.rand(1, 9, 3, 4, 5)
+        >>> rfaconv(features, scores, torch.ones(2, 3, 9, 1)).round()[0, :, 0, 0]  # the attention sums to 1
+        tensor([3., 3.])
     """
-    weighted = features * scores.softmax(dim=2)
-    return column(rearrange(weighted, "b c n h w -> b n c h w"))
+    weighted = features * scores.softmax(dim=1)
+    return mix(rearrange(weighted, "b n c h w -> b c n h w"), weight, bias)
 
 
 @register()
@@ -56,6 +64,12 @@ class RFAConv(OperatorConv):
 
     Raises:
         RowError: an argument that no kernel can have.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import RFAConv
+        >>> RFAConv(3, 8, 3, 2)(torch.rand(2, 3, 32, 40)).shape
+        torch.Size([2, 8, 16, 20])
     """
 
     def __init__(self, c1: int, c2: int, kernel_size: int, stride: int = 1, act: bool | nn.Module = True) -> None:
@@ -71,6 +85,6 @@ class RFAConv(OperatorConv):
         padded = pad_if_even(x, self.kernel_size)
         scores = self.attention(F.avg_pool2d(padded, self.kernel_size, self.stride, self.padding))
         features, scores = (
-            rearrange(of, "b (c n) h w -> b c n h w", c=x.shape[1]) for of in (self.features(padded), scores)
+            rearrange(of, "b (c n) h w -> b n c h w", c=x.shape[1]) for of in (self.features(padded), scores)
         )
-        return converted(rfaconv(features, scores, self.conv), memory_format(x))
+        return converted(self.conv(features, rfaconv, scores), memory_format(x))

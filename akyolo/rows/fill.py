@@ -57,7 +57,7 @@ def _give_turns(layers: nn.Sequential) -> None:
 
 def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:
     own = [*row.args, *([dict(row.keywords)] if row.keywords else [])]
-    kind = f"{spec.module.__module__}.{spec.module.__qualname__}"
+    kind = f"{spec.source.__name__}.{spec.module.__qualname__}"  # where to find its file
     if row.block:
         put_inside(stand_in, spec, row.keywords)
         closing = stand_in.cv3 if hasattr(stand_in, "cv3") else stand_in.cv2

@@ -41,6 +41,13 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
 
     Raises:
         RowError: unknown padding_mode.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import sample
+        >>> x = torch.arange(12.0).reshape(1, 1, 3, 4)
+        >>> sample(x, torch.tensor([0.5, 1.0]).reshape(1, 1, 1, 1, 2)).item()  # row 0.5, column 1
+        3.0
     """
     if padding_mode not in PADDING_MODES:
         raise RowError(f"unknown padding_mode {padding_mode!r}", remedy=did_you_mean(padding_mode, PADDING_MODES))

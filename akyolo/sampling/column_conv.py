@@ -1,10 +1,55 @@
 """The convolution that mixes what the taps saw."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.registry import loadable
+from akyolo.registry import checkpoint_class
+from akyolo.sampling.bilinear import sample
+from akyolo.sampling.memory_formats import converted, memory_format
+
+
+def sampled_conv(
+    x: Tensor,
+    positions: Tensor,
+    weight: Tensor,
+    mask: Tensor | None = None,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Convolve `x` with taps that stand at any positions.
+
+    Args:
+        x: (B, C, H, W), floating point.
+        positions: (B, N, h, w, 2), row y then column x, in pixels of x; pixel centres at integers.
+        weight: (O, C/groups, N, 1).
+        mask: (B, N, h, w), factors of what the taps see; None for 1.
+        groups: of channels, as in a convolution.
+        padding_mode: `zeros`, `border` or `official`, see `sample`.
+        bias: (O,) or None.
+
+    Returns:
+        (B, O, h, w) in the dtype and memory format of x.
+
+    Raises:
+        RowError: unknown padding_mode.
+
+    Example:
+        >>> import torch
+        >>> from akyolo import sampled_conv
+        >>> x = torch.arange(12.0).reshape(1, 1, 3, 4)
+        >>> positions = torch.tensor([[0.0, 0.5], [1.0, 0.0]]).reshape(1, 2, 1, 1, 2)  # between two pixels, and on one
+        >>> sampled_conv(x, positions, torch.ones(1, 1, 2, 1)).item()
+        4.5
+    """
+    taps = sample(x, positions, padding_mode)
+    if mask is not None:
+        taps = taps * mask.to(taps.dtype).unsqueeze(1)
+    return converted(mix(taps, weight, bias, groups), memory_format(x))
 
 
 def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1) -> Tensor:
@@ -25,16 +70,23 @@ def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 
     return F.conv2d(stacked, rearrange(weight, f"o c n 1 -> o ({values}) 1 1"), bias, groups=groups)
 
 
-@loadable
+@checkpoint_class
 class ColumnConv(nn.Conv2d):
-    """`mix` with its weight, (c2, c1, N, 1): profilers and `fuse()` know it as the convolution it is.
+    """Hold the weights that mix N taps, (c2, c1, N, 1), as the convolution that profilers and `fuse()` know.
 
-    It takes taps with the channels third from the last, where profilers look for them.
+    Args:
+        c1: input channels.
+        c2: output channels.
+        num_param: number of taps N.
+        bias: whether the convolution has a bias.
     """
 
     def __init__(self, c1: int, c2: int, num_param: int, bias: bool = False) -> None:
         super().__init__(c1, c2, (num_param, 1), (num_param, 1), bias=bias)
 
-    def forward(self, taps: Tensor) -> Tensor:
-        """(B, N, c1, h, w) to (B, c2, h, w)."""
-        return mix(rearrange(taps, "b n c h w -> b c n h w"), self.weight, self.bias)
+    def forward(self, x: Tensor, operator: Callable[..., Tensor], *inputs: Any, **arguments: Any) -> Tensor:  # type: ignore[override]
+        """Return `operator(x, *inputs, weight, bias, **arguments)`, (B, c2, h, w).
+
+        Profilers take the channels from the third-last dimension of x.
+        """
+        return operator(x, *inputs, self.weight, self.bias, **arguments)

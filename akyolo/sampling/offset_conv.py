@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from akyolo.registry import loadable
+from akyolo.registry import checkpoint_class
 from akyolo.sampling.positions import pad_if_even
 
 
-@loadable
+@checkpoint_class
 class OffsetConv(nn.Conv2d):
     """A convolution with bias whose weight starts, and restarts, at zero: at first all positions move alike.
 
@@ -27,7 +27,7 @@ class OffsetConv(nn.Conv2d):
         nn.init.zeros_(self.weight)
 
 
-@loadable
+@checkpoint_class
 class ZeroConv(OffsetConv):
     """An OffsetConv whose bias starts, and restarts, at zero too: at first nothing moves."""
 
@@ -38,7 +38,7 @@ class ZeroConv(OffsetConv):
         nn.init.zeros_(self.bias)
 
 
-@loadable
+@checkpoint_class
 class ZeroLinear(nn.Linear):
     """A linear layer that starts, and restarts, at zero: at first nothing moves."""
 

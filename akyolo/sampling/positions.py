@@ -59,6 +59,13 @@ def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ..
 
     Raises:
         RowError: N is no positive integer, the name is unknown, or the points are not N pairs of finite numbers.
+
+    Example:
+        >>> from akyolo import initial_shape
+        >>> initial_shape(5)  # Algorithm 1: rows of 2, the last one shorter
+        ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
+        >>> initial_shape(2, [[-0.5, 0], [0.5, 0]])
+        ((-0.5, 0.0), (0.5, 0.0))
     """
     check_whole(num_param=num_param)
     if shape is None:

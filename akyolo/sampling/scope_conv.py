@@ -7,10 +7,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.registry import loadable
+from akyolo.registry import checkpoint_class
 
 
-@loadable
+@checkpoint_class
 class ScopeConv(nn.Conv2d):
     """The weights from which k x k kernels are sampled, (c2, c1/groups, S, S): `fuse()` knows it as a convolution.
 

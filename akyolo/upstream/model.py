@@ -41,6 +41,16 @@ def build_detector(model_yaml: dict[str, Any]) -> nn.Module:
     return _built(DetectionModel, model_yaml, verbose=False)
 
 
+def build_model(model_yaml: dict[str, Any]) -> nn.Module:
+    """Build the network of a model YAML for the task that its head names.
+
+    Raises:
+        RowError: it cannot be built.
+    """
+    classes = UpstreamYOLO.task_map.fget(None)  # the property reads nothing of its object
+    return _built(classes[guess_model_task(model_yaml) or "detect"]["model"], model_yaml, verbose=False)
+
+
 def _built(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:
     try:
         return network(model_yaml, verbose=verbose)
@@ -68,6 +78,12 @@ class YOLO(UpstreamYOLO):
     Raises:
         RowError: a model YAML that cannot be built.
         CheckpointError: weights that cannot be read safely.
+
+    Example:
+        >>> import akyolo
+        >>> model = akyolo.YOLO("cfg/yolov8n-akconv5.yaml", verbose=False)
+        >>> type(model.model.model[1]).__name__
+        'AKConv'
     """
 
     detections: Path  # of the last evaluation under a protocol

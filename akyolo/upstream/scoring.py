@@ -33,16 +33,25 @@ def score_file(
     """
     for protocol in protocols:
         check_protocol(protocol)
+    found, truth = read_both(file, data, annotations)
+    return [score(protocol, found, truth) for protocol in protocols]
+
+
+def read_both(file: Path, data: str | None = None, annotations: Path | None = None) -> tuple[Detections, GroundTruth]:
+    """Return stored detections and their ground truth, in the same order of images; arguments as of `score_file`.
+
+    Raises:
+        ConfigError: no file of detections.
+        DatasetError: the ground truth is not there, or is not that of these detections.
+    """
     if file.suffix == ".json":
         if annotations is None:
             raise ConfigError(
                 "is a json of results, which does not say of what", where=str(file), remedy="give --annotations GT.json"
             )
-        found, truth = read_coco_results(file, annotations)
-    else:
-        found = read_detections(file)
-        truth = _truth(file, found, data, annotations)
-    return [score(protocol, found, truth) for protocol in protocols]
+        return read_coco_results(file, annotations)
+    found = read_detections(file)
+    return found, truth_for(found, str(file), data, annotations)
 
 
 def check_scoring(task: str | None, protocol: str) -> None:
@@ -56,13 +65,40 @@ def check_scoring(task: str | None, protocol: str) -> None:
         raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
 
 
-def _truth(file: Path, found: Detections, data: str | None, annotations: Path | None) -> GroundTruth:
+def truth_for(found: Detections, source: str, data: str | None = None, annotations: Path | None = None) -> GroundTruth:
+    """Return the ground truth of detections, from `annotations`, `data`, or the data set that they name.
+
+    Args:
+        found: the detections.
+        source: what a message calls them.
+        data: a data YAML.
+        annotations: a COCO json, in the place of any data set.
+
+    Raises:
+        DatasetError: the ground truth is not there, or is not that of these detections.
+    """
     where = str(annotations or data or found.data)
     if annotations:
-        truth = from_coco_json(annotations).of(found.images, where)
+        truth = matched(found, from_coco_json(annotations), where)
     else:
         check_data(where)
-        truth, _ = read_truth(resolve_data({"data": where})["data"], found.split or "val", found.images, found.sizes)
+        read, _ = read_truth(resolve_data({"data": where})["data"], found.split or "val", found.images, found.sizes)
+        truth = matched(found, read, where)
+    comparable = found.annotations or not annotations  # labels and a json have no checksum in common
+    if comparable and truth.sha256 != found.labels_sha256:
+        ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
+        raise DatasetError(f"has other labels ({ours}) than {source} was made with ({theirs})", where=where)
+    return truth
+
+
+def matched(found: Detections, truth: GroundTruth, where: str) -> GroundTruth:
+    """Return the part of `truth` that these detections are of, in their order of images.
+
+    Raises:
+        DatasetError: an image, a class or a size differs.
+    """
+    if truth.images != found.images:
+        truth = truth.of(found.images, where)
     if found.only is not None:
         truth = truth.only(found.only)
     if found.single_cls:
@@ -71,8 +107,4 @@ def _truth(file: Path, found: Detections, data: str | None, annotations: Path | 
     if len(wrong := np.flatnonzero((truth.sizes != found.sizes).any(axis=1))):
         name, there, here = found.images[wrong[0]], truth.sizes[wrong[0]], found.sizes[wrong[0]]
         raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", where=where)
-    comparable = found.annotations or not annotations  # labels and a json have no checksum in common
-    if comparable and truth.sha256 != found.labels_sha256:
-        ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
-        raise DatasetError(f"has other labels ({ours}) than {file} was made with ({theirs})", where=where)
     return truth

@@ -176,6 +176,7 @@ def test_the_layer_table_shows_the_block(caplog):
     assert "heads.classifier.Classifier" in line and "[32, 3]" in line
 
 
+@pytest.mark.slow
 def test_trains_fuses_pickles_traces_and_exports(tmp_path):
     ours = {"depthwise": LOCAL_DK, "pointwise": {"GlobalDeformKernel": {"scope": 2, "groups": 1}}}
     model = model_of([-1, 1, "DWBottleneck", [32, 2, ours]], [-1, 1, "InvertedResidual", [24, ours]])

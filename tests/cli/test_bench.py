@@ -46,6 +46,7 @@ def result():
     return json.loads(out.getvalue())
 
 
+@pytest.mark.slow
 def test_json_has_every_variant_of_every_layer_and_pass(result):
     about = {key: value for key, value in result.items() if key not in ("rows", "summary")}
     assert about == {
@@ -68,6 +69,7 @@ def test_json_has_every_variant_of_every_layer_and_pass(result):
     assert [min(pair) for pair in zip(plain[::2], plain[1::2], strict=True)] == [1] * 4
 
 
+@pytest.mark.slow
 def test_summary_agrees_with_the_rows(result):
     for of, variants in result["summary"].items():
         assert list(variants) == VARIANTS
@@ -80,6 +82,7 @@ def test_summary_agrees_with_the_rows(result):
     assert trained["ours"]["kept_ratio_to_plain"] < trained["four-gather"]["kept_ratio_to_plain"]
 
 
+@pytest.mark.slow
 def test_table_has_a_block_per_layer_and_pass_and_the_means(monkeypatch, capsys):
     monkeypatch.setattr(bench, "LAYERS", LAYERS[:1])
     bench_run("ops", *TINY, "--dtype", "bfloat16")
@@ -97,6 +100,7 @@ def test_table_has_a_block_per_layer_and_pass_and_the_means(monkeypatch, capsys)
     assert "time / plain" in blocks[-1] and "time / four_gather" in blocks[-1] and "kept / plain" in blocks[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["DeformConv", "ModulatedDeformConv"])
 def test_a_deformable_convolution_by_both_realisations(op, monkeypatch, capsys):
     monkeypatch.setattr(bench, "LAYERS", LAYERS[:1])
@@ -156,6 +160,7 @@ bench.run(parser.parse_args(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_models_side_by_side_and_json_alone_on_stdout():
     words = ["model", "yolov8n.yaml", "cfg/yolov8n-akconv5.yaml", "--imgsz=64", "--batch=1", "--rounds=1", "--json"]
     done = subprocess.run([sys.executable, "-c", NOISY, *words], capture_output=True, text=True, check=False)

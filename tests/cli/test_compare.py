@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, check_resumed, wait_for, write_plain
-
 from akyolo.cli import main
 from akyolo.cli.compare import operators
 from akyolo.errors import ConfigError
 from akyolo.paper.rows import read_spec
 from akyolo.rows import SwapRule
+from tests.helpers.tiny_training import PLAIN, check_resumed, wait_for, write_plain
 
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False"]
 # one operator, written in two ways
@@ -52,6 +50,7 @@ def records_of(home):
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(home.glob("*/record.json"))}
 
 
+@pytest.mark.training
 def test_two_operators_two_seeds_one_table(folder, compared):
     out, _ = compared
     home = folder / "runs" / "compare" / "tiny"
@@ -80,6 +79,7 @@ def test_two_operators_two_seeds_one_table(folder, compared):
     assert len(table["labels"]) == len(table["hardware"]) == 1
 
 
+@pytest.mark.training
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(folder, compared):
     records = records_of(folder / "runs" / "compare" / "tiny")
 
@@ -92,6 +92,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(folder, compa
     assert numbers("AKConv-5-seed0") != numbers("AKConv-5-seed1")
 
 
+@pytest.mark.training
 def test_the_same_command_again_trains_nothing_and_its_json_is_alone(folder, compared):
     home = folder / "runs" / "compare" / "tiny"
     kept = {path: path.stat().st_mtime_ns for path in home.glob("*/*")} | {
@@ -103,6 +104,7 @@ def test_the_same_command_again_trains_nothing_and_its_json_is_alone(folder, com
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
 
 
+@pytest.mark.training
 def test_the_spec_is_what_the_command_says(folder, compared):
     spec = read_spec(folder / "runs" / "compare" / "tiny" / "spec.yaml")
     assert spec.seeds == (0, 1) and [row.row for row in spec.rows] == ["AKConv:5", "AKConv:num_param=5"]
@@ -112,6 +114,7 @@ def test_the_spec_is_what_the_command_says(folder, compared):
     assert spec.rows[1].swap == SwapRule("AKConv", (), "downsample", {"num_param": 5})
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -132,6 +135,7 @@ def test_other_runs_of_the_same_name_are_refused(folder, compared, monkeypatch, 
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.training
 def test_a_second_process_is_refused(folder, compared, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     with FileLock(folder / "runs" / "compare" / "tiny" / ".lock"), pytest.raises(SystemExit) as stop:
@@ -148,6 +152,7 @@ def quick(name, *words):
     return ["tiny.yaml", "--name", name, *words, "--where", "1", "--seeds", "1", "data=data.yaml", "epochs=3", *QUICK]
 
 
+@pytest.mark.training
 def test_a_killed_command_takes_its_run_along_and_the_same_command_resumes_it(folder):
     home = folder / "runs" / "compare" / "killed" / "Conv-seed0"
     process = start(folder, *quick("killed", "--ops", "Conv"))
@@ -160,6 +165,7 @@ def test_a_killed_command_takes_its_run_along_and_the_same_command_resumes_it(fo
     check_resumed(home)
 
 
+@pytest.mark.training
 def test_a_killed_run_is_named_the_others_go_on_and_the_same_command_resumes_it(folder):
     words = quick("run", "--ops", "Conv,AKConv:5")
     home = folder / "runs" / "compare" / "run" / "Conv-seed0"

@@ -150,6 +150,7 @@ def test_a_data_yaml_with_missing_images_is_named(fails, in_tmp):
     assert "mine.yaml: " in fails("train", MODEL, "data=mine.yaml")
 
 
+@pytest.mark.slow
 def test_the_whole_output_in_a_fresh_process_with_an_empty_home(tmp_path):
     """Upstream greets on its first start on a machine; not before an error message."""
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "YOLO_CONFIG_DIR": str(tmp_path)}

@@ -25,6 +25,7 @@ def test_info_json_alone_on_stdout(capfd, in_tmp):
     assert sum(layer["params"] for layer in facts["layers"]) == facts["params"]["unfused"]
 
 
+@pytest.mark.slow
 def test_arithmetic_counts_the_sampled_convolution(capfd, in_tmp):
     """By hand for row 1 at 640: 160*160 outputs, a 3x3 offset conv to 10 channels, 5 taps of 16 channels to 32, BN."""
     main(["info", "cfg/yolov8n-akconv5.yaml", "--json"])
@@ -55,6 +56,7 @@ def test_help_teaches_every_mode_and_command(capfd):
         assert "offset_lr=1.0" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_version_and_module_entry(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "akyolo.cli", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path

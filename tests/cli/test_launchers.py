@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import write_plain
-
 from akyolo.cli.compare import operators, spec_of
 from akyolo.paper.series import series
+from tests.helpers.tiny_training import write_plain
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TRAINING = ["data=data.yaml", "imgsz=64", "batch=4", "nbs=4", "device=cpu", "optimizer=SGD", "plots=False", "workers=0"]
@@ -39,6 +37,7 @@ def script(name, folder, *words, **environment):
     )
 
 
+@pytest.mark.training
 def test_a_job_array_runs_a_table(folder):
     out = plan(folder, "array", "epochs=1")
     assert "\n  sbatch --array=0,1 scripts/slurm-array runs/compare/array\n" in out
@@ -53,6 +52,7 @@ def test_a_job_array_runs_a_table(folder):
     assert [row["seeds"] for row in rows] == [[], [0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "environment", "message"),
     [
@@ -70,6 +70,7 @@ def test_a_task_without_a_run_says_so(tmp_path, words, environment, message):
     assert task.communicate()[1] == message and task.returncode == 2
 
 
+@pytest.mark.training
 def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
     """Both started at once."""
     monkeypatch.chdir(folder)
@@ -145,6 +146,7 @@ def test_an_address_is_rays(in_tmp, fails):
     assert fails("compare", *words) == "akyolo: --address: goes with --launcher ray\n"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_leaves_nothing(in_tmp, fails, monkeypatch):
     monkeypatch.setattr("akyolo.paper.on_ray.LONGEST_WAIT", 1)
     words = ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--launcher", "ray", "--address", "127.0.0.1:9"]

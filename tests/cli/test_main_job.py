@@ -5,14 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import write_images, write_model
+from tests.helpers.tiny_training import write_images, write_model
+
+pytestmark = pytest.mark.training
 
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "workers=0", "optimizer=SGD", "mosaic=0"]
 

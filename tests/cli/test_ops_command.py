@@ -14,7 +14,7 @@ from akyolo.cli.ops import describe, meanings
 from akyolo.registry import operator, operators, register, registered_names
 from akyolo.upstream.model import build_detector
 
-OURS = [name for name in registered_names() if operator(name).module.__module__.startswith("akyolo.")]
+OURS = [name for name in registered_names() if operator(name).source.__name__.startswith("akyolo.")]
 OPERATORS = [spec.name for spec in operators() if spec.name in OURS]
 
 

@@ -3,21 +3,18 @@
 import csv
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-import published_look_alikes as look_alikes
-from tiny_training import PLAIN, write_model
-from voc_look_alikes import an_object
-
 from akyolo.cli import main
 from akyolo.metrics.detections import read_detections
 from akyolo.metrics.protocols import PROTOCOLS
+from tests.helpers import published_look_alikes as look_alikes
+from tests.helpers.tiny_training import PLAIN, write_model
+from tests.helpers.voc_look_alikes import an_object
+
+pytestmark = pytest.mark.training
 
 TINY = ("imgsz=64", "batch=4", "device=cpu", "workers=0", "plots=False")
 DIFFICULT = "<difficult>1</difficult>"

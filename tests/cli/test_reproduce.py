@@ -3,16 +3,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from filelock import FileLock
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import check_resumed, wait_for, write_plain
-
 from akyolo.cli import main
+from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 EVALUATION = {"conf": 0.001, "iou": 0.6, "max_det": 300}
 SWAP = {"op": "AKConv", "args": [5], "where": "downsample"}
@@ -83,6 +80,7 @@ def records_of(home):
     return {str(file.parent.relative_to(home)): json.loads(file.read_text()) for file in home.glob("*/*/record.json")}
 
 
+@pytest.mark.training
 def test_a_killed_command_goes_on_where_it_was(reproduced):
     home, out = reproduced
     records = records_of(home)
@@ -94,6 +92,7 @@ def test_a_killed_command_goes_on_where_it_was(reproduced):
     assert out.index("mine/3/baseline-seed0") < out.index("mine/3/N=5-seed0") < out.index("mine/sizes/baseline-seed0")
 
 
+@pytest.mark.training
 def test_a_record_holds_what_the_table_states_and_what_was_used(reproduced):
     for record in records_of(reproduced[0]).values():
         assert record["asked"]["stated"] == {"data": "tiny-set", "settings": TABLE["settings"]}
@@ -101,6 +100,7 @@ def test_a_record_holds_what_the_table_states_and_what_was_used(reproduced):
         assert record["settings"]["recipe"] == "yolov8" and record["images"]["train"] == 12
 
 
+@pytest.mark.training
 def test_its_tables_are_beside_the_papers_by_their_protocols_and_say_what_was_shortened(reproduced):
     home, out = reproduced
     for table, names in {"3": ["P", "mAP"], "sizes": ["AP50", "AP"]}.items():
@@ -119,6 +119,7 @@ def test_its_tables_are_beside_the_papers_by_their_protocols_and_say_what_was_sh
     assert row["counted"]["params"] > 80_000
 
 
+@pytest.mark.training
 def test_the_same_command_again_only_renders_and_its_json_is_alone(folder, reproduced):
     home, _ = reproduced
     kept = {file: file.stat().st_mtime_ns for file in [*home.glob("*/*/*"), *home.glob("*/spec.yaml")]}
@@ -129,6 +130,7 @@ def test_the_same_command_again_only_renders_and_its_json_is_alone(folder, repro
     assert (home / "3" / "table.md").exists() and kept == {file: file.stat().st_mtime_ns for file in kept}
 
 
+@pytest.mark.training
 def test_a_plan_runs_nothing_and_needs_no_data(folder, reproduced, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
@@ -156,6 +158,7 @@ def fails(capfd, *words):
     return err
 
 
+@pytest.mark.training
 def test_a_second_process_and_other_settings_are_refused(folder, reproduced, monkeypatch, capfd):
     home, _ = reproduced
     monkeypatch.chdir(folder)
@@ -224,6 +227,7 @@ def test_a_mistake_is_named_and_nothing_written(folder, tmp_path, monkeypatch, c
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.training
 def test_a_failed_run_is_named_and_the_rest_goes_on(folder, monkeypatch, capfd):
     """Exit code 1; without a training, since `akyolo.paper.launch` has those."""
     monkeypatch.chdir(folder)

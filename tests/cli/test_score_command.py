@@ -2,19 +2,16 @@
 
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torchvision
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import PLAIN, write_images, write_model
-
 import akyolo
 from akyolo.cli import main
 from akyolo.metrics.protocols import PROTOCOLS
+from tests.helpers.tiny_training import PLAIN, write_images, write_model
 
 KEYS = {"protocol", "nms_iou", "max_det", "labels_sha256", "images", "metrics", "per_class"}
 EVALUATION = ("imgsz=64", "batch=4", "device=cpu", "workers=0", "plots=False", "conf=0.00001", "max_det=50", "iou=0.6")

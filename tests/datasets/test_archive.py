@@ -13,11 +13,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_look_alikes import write_tar, write_zip
 
 from akyolo.datasets import archive as archives
 from akyolo.datasets.archive import unpack
 from akyolo.errors import DatasetError
+from tests.helpers.published_look_alikes import write_tar, write_zip
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import json
 import math
 import unicodedata
 
-import published_look_alikes as look_alikes
 import pytest
 import yaml
-from voc_look_alikes import fingerprint, label, report
 
 from akyolo.cli import main
 from akyolo.datasets.brought import import_coco, import_visdrone
 from akyolo.errors import DatasetError
+from tests.helpers import published_look_alikes as look_alikes
+from tests.helpers.voc_look_alikes import fingerprint, label, report
 
 COCO = {
     f"annotations/instances_{split}2017.json": json.dumps(look_alikes.instances(split)) for split in ("train", "val")

@@ -5,17 +5,17 @@ import time
 import zlib
 from collections import Counter
 
-import published_look_alikes as look_alikes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from voc_look_alikes import fingerprint
 
 from akyolo.cli import main
 from akyolo.datasets.check import findings
 from akyolo.datasets.data_yaml import read_data_yaml
 from akyolo.errors import DatasetError
+from tests.helpers import published_look_alikes as look_alikes
+from tests.helpers.voc_look_alikes import fingerprint
 
 GOOD = "0 0.5 0.5 0.25 0.25\n1 0.25 0.5 0.1 1\n"
 

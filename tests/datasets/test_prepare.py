@@ -8,18 +8,20 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
-import published_look_alikes as look_alikes
 import pytest
 import yaml
 from pycocotools.coco import COCO
-from voc_look_alikes import fingerprint
 
 from akyolo.cli import main
 from akyolo.datasets.prepare import MANIFEST, prepare
 from akyolo.datasets.spec import find_spec, read_spec
 from akyolo.errors import ConfigError, DatasetError
+from tests.helpers import published_look_alikes as look_alikes
+from tests.helpers.voc_look_alikes import fingerprint
 
+ROOT = Path(__file__).resolve().parents[2]
 FORMATS = ["coco", "voc", "visdrone"]
 
 
@@ -464,7 +466,8 @@ def test_the_published_specs_are_whole():
 
 def drive(*words):
     run = subprocess.run(
-        [sys.executable, "tests/datasets/killed_prepare.py", *map(str, words)],
+        [sys.executable, "-m", "tests.helpers.processes.killed_prepare", *map(str, words)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -473,12 +476,14 @@ def drive(*words):
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_no_accepted_half(made, tmp_path):
     result = drive("kill", made.file, made.folder, tmp_path)
     assert result["kills"] >= 40 and result["accepted"] >= 1  # the last of them hit a finished set
     assert result["halves"] == [] and result["different"] == []
 
 
+@pytest.mark.slow
 def test_of_four_starts_one_works_and_three_wait(tmp_path):
     made = look_alikes.coco(tmp_path / "published", more_images=150)
     result = drive("together", made.file, made.folder, tmp_path)

@@ -97,6 +97,7 @@ def test_boxes_are_tight_around_the_painted_pixels(seed, index):
     assert longest.min() >= 12 and longest.max() <= 200
 
 
+@pytest.mark.slow
 def test_nothing_but_the_shape_tells_the_class(monkeypatch):
     """Colour, contrast, place, size and rotation: the mean of each class lies within four standard errors of all's."""
     draw, seen, table, kinds = shapes._mask, [], [], []
@@ -125,6 +126,7 @@ def test_nothing_but_the_shape_tells_the_class(monkeypatch):
     assert np.abs(z).max() < 4, f"class, cue: {np.argwhere(np.abs(z) >= 4)}"
 
 
+@pytest.mark.slow
 def test_counts_and_labels_are_those_of_the_specification(full_set):
     home = full_set.parent
     for split, count, first in (("train", 448, 0), ("val", 256, 448)):
@@ -141,6 +143,7 @@ def test_counts_and_labels_are_those_of_the_specification(full_set):
     assert sum(f.stat().st_size for f in home.rglob("*") if f.is_file()) < 40e6
 
 
+@pytest.mark.slow
 def test_upstream_reads_the_data_yaml(full_set, tmp_path):
     code = (
         "import json, sys; from ultralytics.data.utils import check_det_dataset as check;"
@@ -163,6 +166,7 @@ def start(root, barrier, answers):
     answers.put((path, log.getvalue()))
 
 
+@pytest.mark.slow
 def test_four_starts_at_once_make_one_set(tmp_path, fork):
     barrier, answers = fork.Barrier(4), fork.Queue()
     children = [fork.Process(target=start, args=(tmp_path, barrier, answers)) for _ in range(4)]
@@ -183,6 +187,7 @@ def files_below(root):
     return sum(len(files) for _, _, files in os.walk(root))
 
 
+@pytest.mark.slow
 def test_a_killed_start_leaves_nothing_that_passes_for_a_set(tmp_path, fork):
     home = tmp_path / f"shapes-{SMALL.digest}"
     total = 2 * (SMALL.train + SMALL.val)

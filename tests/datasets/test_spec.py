@@ -2,12 +2,12 @@
 
 import copy
 
-import published_look_alikes as look_alikes
 import pytest
 import yaml
 
 from akyolo.datasets.spec import read_spec
 from akyolo.errors import DatasetError
+from tests.helpers import published_look_alikes as look_alikes
 
 
 @pytest.fixture

@@ -3,11 +3,20 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from voc_look_alikes import Voc, akyolo_data, an_object, annotation, label, only_rejection, report, splits_of
 
 from akyolo.datasets.pictures import clip, normalise
 from akyolo.datasets.voc import exact_corners, is_degenerate, paper_label, parse_annotation
 from akyolo.datasets.voc_tree import import_voc
+from tests.helpers.voc_look_alikes import (
+    Voc,
+    akyolo_data,
+    an_object,
+    annotation,
+    label,
+    only_rejection,
+    report,
+    splits_of,
+)
 
 
 @pytest.fixture

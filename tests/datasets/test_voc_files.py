@@ -5,12 +5,12 @@ import zlib
 
 import pytest
 from PIL import Image
-from voc_look_alikes import Voc, akyolo_data, an_object, annotation, label, only_rejection, report
 
 from akyolo.datasets.pictures import UnusableError
 from akyolo.datasets.voc import parse_annotation
 from akyolo.datasets.voc_tree import import_voc
 from akyolo.errors import DatasetError
+from tests.helpers.voc_look_alikes import Voc, akyolo_data, an_object, annotation, label, only_rejection, report
 
 EXIF_ORIENTATION = 0x0112
 

@@ -2,10 +2,10 @@
 
 import pytest
 from PIL import Image
-from voc_look_alikes import Voc, akyolo_data, an_object, annotation, fingerprint, label, report, splits_of
 
 from akyolo.datasets.voc_tree import import_voc
 from akyolo.errors import AkyoloError, ConfigError, DatasetError
+from tests.helpers.voc_look_alikes import Voc, akyolo_data, an_object, annotation, fingerprint, label, report, splits_of
 
 
 @pytest.fixture
@@ -175,7 +175,9 @@ def test_a_stem_may_be_composed_differently_in_the_list(tmp_path):
 def test_relative_paths_make_links_that_hold(voc, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     akyolo_data("source", "--out", "deep/out")
-    assert all(Image.open(one).size == (100, 80) for one in tmp_path.glob("deep/out/images/*/*.jpg"))
+    for one in tmp_path.glob("deep/out/images/*/*.jpg"):
+        with Image.open(one) as image:
+            assert image.size == (100, 80)
 
 
 @pytest.mark.parametrize("make", ["file", "filled"])

@@ -3,13 +3,9 @@
 import json
 from pathlib import Path
 
-import anchor_families  # noqa: F401  adds its families
-import dcn_family  # noqa: F401
-import dk_family  # noqa: F401
-import dsconv_family  # noqa: F401
-import icnn_family  # noqa: F401
 import numpy as np
-from families import FAMILIES
+
+from tests.helpers.golden import FAMILIES
 
 DEFAULT = Path(__file__).parent / "data"
 

@@ -254,6 +254,7 @@ def test_torchscript_trace_equals_torch(kind):
         torch.testing.assert_close(traced(*x), model(*x))
 
 
+@pytest.mark.slow
 def test_torch_export_with_free_sizes_equals_torch():
     model = exported(AnchorDetect)
     batch, h, w = (torch.export.Dim(name, min=2, max=64) for name in ("batch", "h", "w"))

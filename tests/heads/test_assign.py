@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_batches import ANCHORS, CLASSES, IMAGES, SIZES, STRIDES, some_raw, some_targets
 
 from akyolo.heads import assign
 from akyolo.heads.assign import Positives, match_by_ratio, match_ota
+from tests.helpers.small_batches import ANCHORS, CLASSES, IMAGES, SIZES, STRIDES, some_raw, some_targets
 
 
 def by_loops(targets, anchor_t):

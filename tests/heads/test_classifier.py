@@ -65,7 +65,12 @@ def test_dropout_acts_in_training_alone():
         ({"head": ["nc"], "repeats": 2}, "row 1: Classifier is a head"),
         ({"head": []}, "row 1: Classifier []: missing a required argument: 'nc'"),
         ({"head": ["nc", 3]}, "row 1: Classifier ['nc', 3]: too many"),
-        ({"head": [0]}, "row 1: nc=0 must be"),
+        pytest.param(
+            {"head": [0]},
+            "row 1: nc=0 must be",
+            # upstream's stand-in is built before our head sees the number
+            marks=pytest.mark.filterwarnings("ignore:Initializing zero-element tensors is a no-op"),
+        ),
     ],
 )
 def test_a_wrong_row_is_refused(row, message):

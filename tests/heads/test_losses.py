@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_batches import ANCHORS, CLASSES, IMAGES, SIZES, STRIDES, some_raw, some_targets
 
 from akyolo.heads.assign import Positives, match_by_ratio
 from akyolo.heads.losses import AnchorCriterion, LossOptions, anchor_loss, scaled_gains
 from akyolo.upstream_blocks import bbox_iou
+from tests.helpers.small_batches import ANCHORS, CLASSES, IMAGES, SIZES, STRIDES, some_raw, some_targets
 
 ODD = LossOptions(0.3, 0.7, 0.9, cls_pos_weight=1.7, obj_pos_weight=0.6, fl_gamma=1.3, cls_smoothing=0.2)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from small_sets import detections, perfect, random_set, truth
 
 from akyolo.metrics.coco import NAMES, evaluated, score_coco
 from akyolo.metrics.coco_results import read_coco_results
 from akyolo.metrics.ground_truth import from_coco_json
 from akyolo.metrics.protocols import score
+from tests.helpers.small_sets import detections, perfect, random_set, truth
 
 # of github.com/MiXaiLL76/faster_coco_eval, tests/dataset/cocoapi, as published with them
 PUBLISHED = (0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595, 0.640, 0.566, 0.564)

@@ -6,11 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
-from small_sets import random_set
 
 from akyolo.errors import ConfigError, first_line
 from akyolo.metrics.detections import read_detections
 from akyolo.metrics.protocols import PROTOCOLS, score
+from tests.helpers.small_sets import random_set
 
 ABOUT = {
     "single_cls": False,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_sets import detections, perfect, random_set, truth
 
 from akyolo.errors import ConfigError, DatasetError
 from akyolo.metrics.matching import best_free, find_pairs
 from akyolo.metrics.protocols import PROTOCOLS, headline, score
 from akyolo.metrics.score import Score, table
+from tests.helpers.small_sets import detections, perfect, random_set, truth
 
 SEEDS = st.integers(0, 10_000)
 

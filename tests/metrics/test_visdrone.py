@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from small_sets import detections, random_set, truth
 
 from akyolo.metrics.protocols import score
+from tests.helpers.small_sets import detections, random_set, truth
 
 BOX, OTHER = (10, 20, 50, 40), (100, 60, 180, 110)
 

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from small_sets import detections, perfect, random_set, truth
 from ultralytics.engine.validator import BaseValidator
 from ultralytics.utils.metrics import ap_per_class, box_iou
 
 from akyolo.metrics.protocols import score
+from tests.helpers.small_sets import detections, perfect, random_set, truth
 
 YOLO = ("yolov5", "yolov5-smooth", "yolov7", "ultralytics")
 BOX, OTHER = (10, 20, 50, 40), (100, 60, 180, 110)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from akyolo.errors import RowError
 from akyolo.ops.akconv import AKConv, akconv
 from akyolo.registry import operator
 from akyolo.sampling import initial_shape, mix
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):
@@ -161,5 +161,5 @@ def test_impossible_arguments_are_refused(arguments, message):
 def test_function_and_module_are_one():
     op = shake(AKConv(3, 6, 5, 2, padding_mode="border")).double().eval()
     x = torch.randn(2, 3, 12, 10, dtype=torch.float64)
-    raw = akconv(x, op.offset_conv(x), op.conv, op.shape, 2, "border")
+    raw = akconv(x, op.offset_conv(x), op.conv.weight, None, op.shape, 2, "border")
     assert torch.allclose(op.act(op.bn(raw)), op(x), atol=1e-12)

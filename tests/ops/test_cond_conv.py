@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from akyolo.errors import RowError
 from akyolo.ops import cond_conv as file
 from akyolo.ops.cond_conv import CondConv, ExpertConv, cond_conv
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):

@@ -6,12 +6,12 @@ import io
 import onnxruntime
 import pytest
 import torch
-from contract import shake
 
 from akyolo import YOLO
 from akyolo.errors import RowError
 from akyolo.ops.akconv import AKConv
 from akyolo.upstream_blocks import Bottleneck, Conv
+from tests.helpers.contract import shake
 
 MODEL = """
 nc: 3
@@ -84,6 +84,7 @@ def test_trains_fuses_pickles_and_traces(block, in_tmp):
         assert torch.allclose(traced(x[..., :64]), body(x[..., :64]), atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", ["C3", "C2f"])
 def test_exports_to_onnx_for_any_size(block, in_tmp):
     model = build(in_tmp, block).eval()

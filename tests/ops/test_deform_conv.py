@@ -7,7 +7,6 @@ import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from akyolo.errors import RowError
 from akyolo.ops import deform_conv as module
 from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, by_sampling, by_torchvision, deform_conv
 from akyolo.upstream_blocks import Conv
+from tests.helpers.contract import OperatorContract, shake
 
 BOTH = pytest.mark.parametrize("operator", [DeformConv, ModulatedDeformConv])
 CASES = [
@@ -251,6 +251,7 @@ def test_dilation_is_that_of_offsets_and_mask_too(of):
 GROUPED = {"kernel_size": 3, "stride": 2, "groups": 2, "offset_groups": 4}
 
 
+@pytest.mark.slow
 @BOTH
 def test_gradcheck_with_groups(operator):
     op = shake(operator(4, 2, **GROUPED)).double().eval()

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.ops as tv
-from contract import OperatorContract, shake
 from einops import rearrange, repeat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from akyolo.ops.deform_kernel import (
     sampled_kernels,
 )
 from akyolo.registry import operator
+from tests.helpers.contract import OperatorContract, shake
 
 LOCAL = [DeformKernel, DeformKernelConv]
 ALL = [*LOCAL, GlobalDeformKernel]
@@ -52,8 +52,8 @@ class TestLocal(OperatorContract):
 class TestWithOffsets(OperatorContract):
     operator = DeformKernelConv
     cases = [
-        {"kernel_size": 3, "stride": 2},
         {"kernel_size": 1, "scope": 2, "groups": 1, "clip": False},
+        {"kernel_size": 3, "stride": 2},
         {"kernel_size": 3, "scope": 5, "dilation": 2, "stride": 3, "act": False, "rotation_groups": 2},
     ]
     in_yolov8n = {"args": (3,)}

@@ -6,7 +6,6 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from akyolo import YOLO
 from akyolo.errors import RowError
 from akyolo.ops.dsconv import DSConv, dsconv, snake_positions
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):
@@ -154,10 +154,10 @@ def test_what_moves_taps_is_named():
 def test_function_and_module_are_one():
     op = shake(DSConv(3, 6, 5, 2, "y", 1.5)).double()
     x = torch.randn(2, 3, 12, 10, dtype=torch.float64)
-    raw = dsconv(x, op.offset(x), op.snakes["y"], "y", 2, 1.5)
+    raw = dsconv(x, op.offset(x), op.snakes["y"].weight, op.snakes["y"].bias, "y", 2, 1.5)
     assert torch.allclose(op.act(op.norm(raw)), op(x), atol=1e-12)
     with pytest.raises(RowError, match="unknown axis 'both'"):
-        dsconv(x, op.offset(x), op.snakes["y"], "both", 2)
+        dsconv(x, op.offset(x), op.snakes["y"].weight, None, "both", 2)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import OperatorContract, shake
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from akyolo.ops import irregular_conv as irregular
 from akyolo.ops.irregular_conv import IrregularConv, clamped_step, dense_kernel, irregular_conv
 from akyolo.sampling import regular_grid, sample
 from akyolo.upstream.optimizer import call_after_steps
+from tests.helpers.contract import OperatorContract, shake
 
 
 class TestContract(OperatorContract):

@@ -4,13 +4,13 @@ import json
 
 import pytest
 import yaml
-from records import record
 
 from akyolo.metrics.cost import Cost
 from akyolo.paper.changes import Change, changes, words
 from akyolo.paper.chosen import of_its_own
 from akyolo.paper.report import rendered, report
 from akyolo.paper.rows import read_spec
+from tests.helpers.records import record
 
 CONTENT = {
     "paper": "A paper",

@@ -8,20 +8,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
 from filelock import FileLock
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import check_resumed, wait_for, write_plain
 
 from akyolo.cli import main
 from akyolo.cli.compare import operators, spec_of
 from akyolo.errors import ConfigError
 from akyolo.paper import on_ray
 from akyolo.upstream import optional
+from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 COMPARE = ["--ops", "Conv,AKConv:5", "--where", "1", "--seeds", "1", "data=data.yaml", "imgsz=64", "batch=4", "nbs=4"]
 QUICK = [*COMPARE, "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False", "workers=0"]
@@ -71,6 +68,7 @@ def trainings(folder):
     return found
 
 
+@pytest.mark.training
 def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, environment, cluster):
     home = folder / "runs" / "compare" / "killed"
     process = start(folder, environment, "killed", "epochs=3", "--launcher", "ray", "--address", cluster)
@@ -91,6 +89,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
     assert not list(home.rglob(".*.partial"))
 
 
+@pytest.mark.training
 def test_a_killed_command_takes_its_own_cluster_along(folder, environment, monkeypatch, capfd):
     """Until then another command is refused."""
     home = folder / "runs" / "compare" / "alone"
@@ -139,6 +138,7 @@ with on_ray(sys.argv[1]) as launch:
 """
 
 
+@pytest.mark.slow
 def test_what_ray_tries_again(tmp_path, environment, cluster):
     """With a child that is none: it only ends, in one way or another."""
     (tmp_path / "akyolo" / "paper").mkdir(parents=True)
@@ -176,6 +176,7 @@ assert not any(wrong for _, wrong in on_ray._launch(runs))
 """
 
 
+@pytest.mark.slow
 def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     """With GPUs that are none, and a child that counts them."""
     (tmp_path / "akyolo" / "paper").mkdir(parents=True)
@@ -192,6 +193,7 @@ def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     assert counts == {"one": 1, "two": 2, "too": 2, "first": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "message"),
     [
@@ -211,6 +213,7 @@ def test_without_ray_its_extra_is_named(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 def test_ray_is_imported_only_where_it_is_asked_for():
     code = "import sys, akyolo.cli.compare, akyolo.paper.on_ray; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from records import record
 
 from akyolo.paper.plan import PlannedRun, gpu_records, lines, planned, total
 from akyolo.paper.records import write_record
 from akyolo.paper.rows import PAPER, Spec, read_spec
+from tests.helpers.records import record
 
 ROWS = [row for row in read_spec(PAPER).rows if row.table == 3]
 

@@ -4,10 +4,10 @@ import dataclasses
 import json
 
 import pytest
-from records import record
 
 from akyolo.errors import ConfigError
 from akyolo.paper.records import read_record, write_record
+from tests.helpers.records import record
 
 
 def test_a_record_comes_back_as_it_was(tmp_path):

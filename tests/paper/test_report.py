@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from records import record
 
 from akyolo.cli.compare import operators, spec_of
 from akyolo.paper import report as module
 from akyolo.paper.report import measure_speed, report
 from akyolo.paper.rows import read_spec
+from tests.helpers.records import record
 
 
 @pytest.fixture

@@ -3,16 +3,11 @@
 import dataclasses
 import hashlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from filelock import FileLock
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "upstream"))
-from tiny_training import write_images, write_plain
 
 from akyolo.errors import ConfigError
 from akyolo.paper import runs
@@ -24,6 +19,7 @@ from akyolo.upstream.labels import images_used, label_checksum
 from akyolo.upstream.saving import AtomicCheckpoints
 from akyolo.upstream.scoring import score_file
 from akyolo.upstream.trainer import DetectionTrainer
+from tests.helpers.tiny_training import write_images, write_plain
 
 SETTINGS = {"epochs": 3, "imgsz": 64, "batch": 4, "nbs": 4, "device": "cpu", "mosaic": 0, "warmup_epochs": 0}
 FAST = {"optimizer": "AdamW", "lr0": 0.02}  # so that three epochs detect something
@@ -64,6 +60,7 @@ def undisturbed(folder, row):
     return run(folder / "undisturbed", row, 7)
 
 
+@pytest.mark.training
 def test_the_record_says_how_it_was_made(folder, row, undisturbed):
     home = run_folder(folder / "undisturbed", "AKConv:5", 7)
     assert home.name == "AKConv-5-seed7" and read_record(home / "record.json") == undisturbed
@@ -84,6 +81,7 @@ def test_the_record_says_how_it_was_made(folder, row, undisturbed):
     assert 0 < undisturbed.metrics["ultralytics"]["mAP"] < undisturbed.metrics["ultralytics"]["mAP50"]
 
 
+@pytest.mark.training
 def test_its_curve_and_its_only_start(undisturbed):
     assert [epoch["epoch"] for epoch in undisturbed.curve] == [1, 2, 3]
     assert all(epoch["seconds"] > 0 and epoch["train/box_loss"] > 0 for epoch in undisturbed.curve)
@@ -92,11 +90,13 @@ def test_its_curve_and_its_only_start(undisturbed):
     assert undisturbed.seconds > sum(epoch["seconds"] for epoch in undisturbed.curve)
 
 
+@pytest.mark.training
 def test_the_model_keeps_the_name_of_its_base(folder, row):
     swapped = (run_folder(folder / "undisturbed", "AKConv:5", 7) / "tiny.yaml").read_text()
     assert swapped.count("AKConv") == 2 and "source_file" not in swapped
 
 
+@pytest.mark.training
 def test_the_label_checksum_is_that_of_the_files_in_order(folder, row, undisturbed):
     files = [file for split in ("train", "val") for file in sorted((folder / "data" / "labels" / split).glob("*.txt"))]
     assert len(files) == 16
@@ -114,6 +114,7 @@ def test_an_image_without_labels_counts_as_an_image(tmp_path):
     assert before != changed == label_checksum(data) and images_used(data, 1.0) == {"train": 3, "val": 2}
 
 
+@pytest.mark.training
 def test_a_finished_run_is_not_run_again(folder, row, undisturbed, monkeypatch):
     monkeypatch.setattr(runs, "_train", None)
     assert run(folder / "undisturbed", row, 7) == undisturbed
@@ -131,6 +132,7 @@ def kill_at(monkeypatch, epoch, owner, name):
     monkeypatch.setattr(owner, name, die)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("epoch", "begins"), [(1, [1, 1]), (2, [1, 2])])
 def test_killed_between_the_table_and_the_checkpoint_an_epoch_counts_once(folder, row, monkeypatch, epoch, begins):
     here = folder / f"killed-at-{epoch}"
@@ -150,6 +152,7 @@ def test_killed_between_the_table_and_the_checkpoint_an_epoch_counts_once(folder
     assert record.settings["seed"] == 0 and record.settings["epochs"] == 3
 
 
+@pytest.mark.training
 def test_killed_before_its_end_it_is_only_evaluated(folder, row, undisturbed, monkeypatch):
     here = folder / "unfinished"
     with monkeypatch.context() as patch:
@@ -168,6 +171,7 @@ def test_killed_before_its_end_it_is_only_evaluated(folder, row, undisturbed, mo
     assert [start["epoch"] for start in record.starts] == [1]
 
 
+@pytest.mark.training
 def test_killed_while_it_is_evaluated_it_is_only_evaluated(folder, row, undisturbed, monkeypatch):
     home = run_folder(folder / "undisturbed", row.row, 7)
     (home / "record.json").rename(home / "before.json")
@@ -176,6 +180,7 @@ def test_killed_while_it_is_evaluated_it_is_only_evaluated(folder, row, undistur
     (home / "before.json").replace(home / "record.json")
 
 
+@pytest.mark.training
 def test_the_batch_is_the_one_really_used(folder, row, monkeypatch):
     """Upstream halves it when memory runs out in the first epoch."""
     original, failed = DetectionTrainer.preprocess_batch, []
@@ -192,6 +197,7 @@ def test_the_batch_is_the_one_really_used(folder, row, monkeypatch):
     assert [entry["epoch"] for entry in record.curve] == [1, 2, 3]
 
 
+@pytest.mark.training
 def test_a_row_without_moving_taps_leaves_their_rate_to_the_others(folder, row):
     settings = {**row.settings, "epochs": 1, "offset_lr": 0.1}
     plain, moving = (dataclasses.replace(row, row=name, swap=swap, settings=settings) for name, swap in SWAPS.items())
@@ -199,6 +205,7 @@ def test_a_row_without_moving_taps_leaves_their_rate_to_the_others(folder, row):
     assert run(folder / "rates", moving, 0).settings["offset_lr"] == 0.1
 
 
+@pytest.mark.training
 def test_the_evaluation_is_of_the_images_and_classes_that_training_had(folder, row):
     settings = {**row.settings, "fraction": [1.0, 0.5], "classes": [1]}
     record = run(folder / "part", dataclasses.replace(row, settings=settings), 7)
@@ -236,6 +243,7 @@ def test_another_model_of_the_same_name_is_refused(folder, row):
         run(folder / "changed", row, 0)
 
 
+@pytest.mark.training
 def test_any_protocol_and_its_detections(folder, row, undisturbed, monkeypatch):
     """The trained run once more, evaluated otherwise."""
     home = run_folder(folder / "undisturbed", row.row, 7)

@@ -30,6 +30,7 @@ def test_all_rows_are_there_and_say_how_they_are_trained_and_scored():
             assert row.swap.keywords["padding_mode"] == ("zeros" if "padding" in row.row else "official")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", PER_TABLE)
 def test_a_table(table):
     for row, result in zip([row for row in ROWS if row.table == table], static_results_of(table), strict=True):

@@ -3,10 +3,10 @@
 import struct
 
 import pytest
-from records import record
 
 from akyolo.paper.figures import plot
 from akyolo.paper.tables import as_json, entries, markdown, spread
+from tests.helpers.records import record
 
 METRICS = ("mAP50", "mAP")
 ROWS = ("Conv", "AKConv:5", "DSConv:5")

@@ -383,6 +383,7 @@ def swaps(draw):
     return name, draw(st.sampled_from(PLACES) | some)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(swaps(), st.sampled_from([((5,), {}), ((5,), {"shape": "d"}), ((), {"num_param": 3})]))
 def test_swapping_back_restores_the_base(there, arguments):

@@ -14,7 +14,6 @@ import pytest
 import torch
 import ultralytics
 import yaml
-from tiny_training import ANCHORED, arguments, write_images, write_model
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo import YOLO
@@ -24,6 +23,7 @@ from akyolo.upstream import autoanchor
 from akyolo.upstream import model as model_file
 from akyolo.upstream.trainer import DetectionTrainer
 from akyolo.upstream.tuning import ANCHOR_SPACE
+from tests.helpers.tiny_training import ANCHORED, arguments, write_images, write_model
 
 HEADS = {"AnchorDetect": AnchorDetect, "IDetect": IDetect}
 LOSSES = ["box_loss", "obj_loss", "cls_loss"]
@@ -44,6 +44,7 @@ def results(save_dir: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((save_dir / "results.csv").open()))
 
 
+@pytest.mark.training
 def test_losses_appear_by_name_and_fall(trained):
     _, head, model = trained
     rows = results(Path(model.trainer.save_dir))
@@ -57,6 +58,7 @@ def test_losses_appear_by_name_and_fall(trained):
     assert all(name in model.trainer.progress_string() for name in LOSSES)
 
 
+@pytest.mark.training
 def test_resume_goes_on_at_the_next_epoch(trained, monkeypatch):
     _, _, model = trained
     unfinished = Path(model.trainer.save_dir) / "weights" / "epoch0.pt"
@@ -66,6 +68,7 @@ def test_resume_goes_on_at_the_next_epoch(trained, monkeypatch):
     assert [row["epoch"] for row in results(Path(again.trainer.save_dir))][-1] == "2"
 
 
+@pytest.mark.training
 def test_boxes_of_the_onnx_file_are_those_of_the_checkpoint(trained, tmp_path):
     folder, _, model = trained
     path = tmp_path / "model.pt"
@@ -89,6 +92,7 @@ def test_boxes_of_the_onnx_file_are_those_of_the_checkpoint(trained, tmp_path):
     assert apart.min(0).values.max() < 0.02 > apart.min(1).values.max()
 
 
+@pytest.mark.training
 def test_plain_ultralytics_trains_it_and_is_told_of_the_recipe(in_tmp, caplog):
     model = ultralytics.YOLO(write_model(in_tmp, ANCHORED))
     model.train(data=write_images(in_tmp, 4, 2), **arguments(in_tmp, epochs=1, obj=0.5))
@@ -97,6 +101,7 @@ def test_plain_ultralytics_trains_it_and_is_told_of_the_recipe(in_tmp, caplog):
     assert "not by its recipe yolov5" in caplog.text and "box=7.5" in caplog.text
 
 
+@pytest.mark.training
 def test_the_validator_of_an_epoch_matches_by_ratio_and_training_by_ota(trained, monkeypatch):
     folder, head, _ = trained
     called = []
@@ -109,6 +114,7 @@ def test_the_validator_of_an_epoch_matches_by_ratio_and_training_by_ota(trained,
     assert called == ([True, True] if head is IDetect else [])
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("head", HEADS)
 def test_two_processes_on_cpu(head, tmp_path):
     """The whole loop under torchrun: both ranks with one result, the losses of rank 0 in the table."""
@@ -129,6 +135,7 @@ def test_two_processes_on_cpu(head, tmp_path):
     assert set(LOSSES) <= {key.removeprefix("val/") for key in next(csv.DictReader(table.open()))}
 
 
+@pytest.mark.training
 def test_tune_trains_here_and_searches_where_the_gains_lie(in_tmp):
     data = write_images(in_tmp, 4, 2)
     YOLO(write_model(in_tmp, ANCHORED)).tune(data=data, iterations=2, **arguments(in_tmp, epochs=1))
@@ -167,6 +174,7 @@ def test_images_of_many_shapes_with_rect(in_tmp, caplog):
     assert "can meet 100.0% of 12 boxes" in caplog.text
 
 
+@pytest.mark.training
 def test_anchors_come_with_weights_only_where_the_yaml_is_the_same(in_tmp, caplog):
     far = ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]")
     model = YOLO(write_model(in_tmp, far))
@@ -181,6 +189,7 @@ def test_anchors_come_with_weights_only_where_the_yaml_is_the_same(in_tmp, caplo
     assert YOLO(str(in_tmp / "other.yaml")).load(last).model.model[-1].anchors_px.flatten().tolist() == [20, 20, 30, 30]
 
 
+@pytest.mark.training
 def test_several_data_sets_one_after_the_other(in_tmp):
     (in_tmp / "a").mkdir()
     (in_tmp / "b").mkdir()
@@ -196,6 +205,7 @@ def test_what_the_loss_of_an_anchor_head_does_not_read_is_refused(in_tmp, key):
         YOLO(write_model(in_tmp, ANCHORED)).train(data="data.yaml", **{key: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov5n-akconv5.yaml", "yolov7-tiny-akconv5.yaml"])
 def test_a_shipped_model_in_onnxruntime(name, in_tmp):
     model = YOLO(name)
@@ -282,6 +292,7 @@ def test_box_sizes_are_those_of_the_scaled_image():
     assert autoanchor.box_sizes(labels, 100).tolist() == [[25.0, 25.0]]
 
 
+@pytest.mark.training
 def test_fitted_anchors_travel_with_the_checkpoint(in_tmp):
     far = ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]")
     model = YOLO(write_model(in_tmp, far))
@@ -290,6 +301,7 @@ def test_fitted_anchors_travel_with_the_checkpoint(in_tmp):
     assert torch.equal(YOLO(model.trainer.last).model.model[-1].anchors_px, fitted)
 
 
+@pytest.mark.training
 def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
     folder, head, model = trained
     best = YOLO(model.trainer.best)

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_training import PLAIN, arguments, write_images, write_model
 from ultralytics.data import converter
 
 import akyolo
 from akyolo.errors import DatasetError
 from akyolo.upstream import label_cache, scanning
+from tests.helpers.tiny_training import PLAIN, arguments, write_images, write_model
 
 
 class Payload:
@@ -80,6 +80,7 @@ def spoil(folder, kind):
 DAMAGE = ["truncated", "no image", "huge", "7 0.5 0.5 0.2 0.2", "0 -0.5 0.5 0.2 0.2", "0 0.5 0.5 1.2 0.2", "x y"]
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_stops_a_training_by_name_and_the_data_stay_as_they_are(folder, model, kind):
     data = write_images(folder, 12, 4)
@@ -93,6 +94,7 @@ def test_damage_stops_a_training_by_name_and_the_data_stay_as_they_are(folder, m
     assert fingerprint(folder / "data") == before
 
 
+@pytest.mark.training
 def test_who_allows_damage_trains_on_the_rest_and_only_he(folder, model):
     data = write_images(folder, 12, 4)
     spoil(folder, "truncated")
@@ -102,6 +104,7 @@ def test_who_allows_damage_trains_on_the_rest_and_only_he(folder, model):
         run(model, folder, data)
 
 
+@pytest.mark.training
 def test_damage_in_what_is_validated_on(folder, model):
     data = write_images(folder, 12, 4)
     run(model, folder, data)
@@ -111,6 +114,7 @@ def test_damage_in_what_is_validated_on(folder, model):
     model.val(data=data, project=str(folder), plots=False, allow_bad=True)
 
 
+@pytest.mark.training
 def test_an_image_with_bytes_behind_its_end_is_used_and_not_rewritten(folder, model):
     from PIL import Image
 
@@ -125,6 +129,7 @@ def test_an_image_with_bytes_behind_its_end_is_used_and_not_rewritten(folder, mo
     assert len(model.trainer.train_loader.dataset) == 12 and fingerprint(folder / "data") == before
 
 
+@pytest.mark.training
 def test_a_foreign_cache_is_neither_run_nor_deleted(folder, model, tmp_path):
     data = write_images(folder, 12, 4)
     traps = [folder / "data" / "labels" / f"{split}.cache" for split in ("train", "val")]
@@ -137,6 +142,7 @@ def test_a_foreign_cache_is_neither_run_nor_deleted(folder, model, tmp_path):
     assert not (tmp_path / "ran").exists() and fingerprint(folder / "data") == before
 
 
+@pytest.mark.training
 def test_a_foreign_cache_among_classified_images(folder, tmp_path):
     import cv2
 
@@ -157,6 +163,7 @@ def test_a_foreign_cache_among_classified_images(folder, tmp_path):
         run(model, folder, str(folder / "set"))
 
 
+@pytest.mark.training
 def test_a_second_start_opens_no_image_of_a_read_only_folder(folder, model, monkeypatch):
     data = write_images(folder, 12, 4)
     folders = [one for one in (folder / "data").rglob("*") if one.is_dir()]
@@ -273,6 +280,7 @@ def test_what_an_ndjson_file_would_run_is_refused(folder, model, tmp_path, monke
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("left", ["torn", "something else"])
 def test_what_was_kept_and_cannot_be_read_is_scanned_again(folder, model, left):
     data = write_images(folder, 12, 4)
@@ -284,6 +292,7 @@ def test_what_was_kept_and_cannot_be_read_is_scanned_again(folder, model, left):
     assert len(model.trainer.train_loader.dataset) == 12 and kept.read_bytes() == content
 
 
+@pytest.mark.training
 def test_where_nothing_can_be_kept_a_training_goes_on(folder, model, tmp_path):
     (tmp_path / "cache").write_text("in the way of the folder")
     run(model, folder, write_images(folder, 12, 4))

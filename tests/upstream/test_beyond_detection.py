@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from tiny_training import arguments
 from torch import nn
 
 import akyolo
 from akyolo.cli import main
 from akyolo.heads import Classifier
 from akyolo.registry import operator
+from tests.helpers.tiny_training import arguments
 
 DeformKernel, IrregularConv = (operator(name).module for name in ("DeformKernel", "IrregularConv"))
 KINDS = 4  # of drawings: a horizontal bar, a vertical bar, both, a ring
@@ -86,6 +86,7 @@ def write_masks(folder, train, val):
     return str(folder / "data.yaml"), max(np.mean(np.stack(masks) == kind) for kind in range(3)) / 3
 
 
+@pytest.mark.training
 def test_classification_learns_the_kind_of_a_drawing(tmp_path):
     """96% of the unseen drawings at the time of writing; by chance 25%."""
     data = write_drawings(tmp_path / "data", 160, 80)
@@ -103,6 +104,7 @@ def test_classification_learns_the_kind_of_a_drawing(tmp_path):
     assert np.mean([result.probs.top1 == number % KINDS for number, result in enumerate(results)]) > 0.6
 
 
+@pytest.mark.training
 def test_semantic_segmentation_learns_square_and_disc(tmp_path):
     """A mean IoU of 0.89 at the time of writing; of the best constant prediction 0.28."""
     (tmp_path / "data").mkdir()
@@ -133,6 +135,7 @@ def trained(tmp_path_factory):
     return folder, model
 
 
+@pytest.mark.training
 def test_it_resumes_and_keeps_its_training_arguments(trained):
     _, model = trained
     with model.trainer.csv.open() as file:
@@ -142,6 +145,7 @@ def test_it_resumes_and_keeps_its_training_arguments(trained):
     assert sum(group.get("split_from") is not None for group in model.trainer.optimizer.param_groups) == 2
 
 
+@pytest.mark.training
 def test_it_validates_and_predicts(trained):
     folder, model = trained
     again = akyolo.YOLO(model.trainer.best)
@@ -154,6 +158,7 @@ def test_it_validates_and_predicts(trained):
     assert result.probs.data.shape == (KINDS,) and abs(float(result.probs.data.sum()) - 1) < 1e-4
 
 
+@pytest.mark.training
 def test_its_onnx_file_and_the_fused_model_give_the_same_probabilities(tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     model = akyolo.YOLO(tmp_path / "small.yaml")
@@ -179,6 +184,7 @@ def test_its_onnx_file_and_the_fused_model_give_the_same_probabilities(tmp_path)
     assert torch.allclose(*both, atol=1e-4) and both[0].max() > 0.26  # not uniform
 
 
+@pytest.mark.training
 def test_its_weights_start_a_training_on_other_classes(trained, tmp_path, caplog):
     _, model = trained
     data = write_drawings(tmp_path / "data", 6, 6, kinds=3)
@@ -191,6 +197,7 @@ def test_its_weights_start_a_training_on_other_classes(trained, tmp_path, caplog
     assert torch.equal(stem, other.model.model[0].conv.weight.float())
 
 
+@pytest.mark.slow
 def test_info_counts_a_classifier_and_a_segmenter(in_tmp, capfd):
     main(["info", "cfg/mobilenetv2-dk.yaml", "--imgsz", "224"])
     assert " unfused: 4,711,162 parameters" in capfd.readouterr().out

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_training import arguments, write_images, write_model
 from torch import distributed as dist
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils.dist import ddp_cleanup, find_free_network_port, generate_ddp_file
@@ -21,7 +20,9 @@ from akyolo.errors import ConfigError, TrainingError
 from akyolo.upstream import distributed
 from akyolo.upstream.distributed import InProcesses, devices_here
 from akyolo.upstream.trainer import DetectionTrainer
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 12  # three steps of two images in each of two processes
 
 
@@ -37,9 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def launch(folder: Path, trainings: int, *options: str) -> subprocess.Popen:
-    script = Path(__file__).with_name("one_process.py")
-    command = [sys.executable, "-m", "torch.distributed.run", *options, str(script), str(folder), str(trainings)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = ["--module", "tests.helpers.processes.one_process", str(folder), str(trainings)]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, *process]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finish(*launched: subprocess.Popen) -> None:
@@ -82,11 +83,13 @@ def one_machine(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.training
 def test_processes_of_one_machine_train_one_model(one_machine: Path) -> None:
     assert_trained_as_one(one_machine)
     assert [rank["local_rank"] for rank in told(one_machine, "together")] == ["0", "1"]
 
 
+@pytest.mark.training
 def test_the_gradients_are_exchanged(one_machine: Path) -> None:
     together, alone = told(one_machine, "together"), told(one_machine, "alone")
     assert [rank["images"] for rank in together] == [rank["images"] for rank in alone]
@@ -94,6 +97,7 @@ def test_the_gradients_are_exchanged(one_machine: Path) -> None:
     assert not any(bit_equal(*pair) for pair in zip(together, alone, strict=True))
 
 
+@pytest.mark.training
 def test_all_ranks_use_the_folder_of_rank_0_and_leave_older_runs_alone(one_machine: Path) -> None:
     runs = one_machine / "runs"
     assert {rank["save_dir"] for rank in told(one_machine, "together")} == {str(runs / "train-2")}
@@ -103,6 +107,7 @@ def test_all_ranks_use_the_folder_of_rank_0_and_leave_older_runs_alone(one_machi
     assert_results(runs / "train-2")
 
 
+@pytest.mark.training
 def test_two_machines_train_one_model(tmp_path: Path) -> None:
     write_model(tmp_path)
     write_images(tmp_path, IMAGES, 4)
@@ -113,6 +118,7 @@ def test_two_machines_train_one_model(tmp_path: Path) -> None:
     assert_results(tmp_path / "runs" / "train")
 
 
+@pytest.mark.training
 def test_the_launch_of_upstream_finds_our_trainer_and_our_arguments(folder: Path) -> None:
     overrides = arguments(folder, data=str(folder / "data.yaml"), model=str(folder / "tiny.yaml"), offset_lr=0.1)
     trainer = DetectionTrainer(overrides={**overrides, "name": "upstream"})

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import arguments, write_images, write_model
 from torch import nn
 
 import akyolo
 from akyolo.errors import ConfigError
 from akyolo.ops.akconv import AKConv
+from tests.helpers.tiny_training import arguments, write_images, write_model
+
+pytestmark = pytest.mark.training
 
 OFFSET_SPREAD = 2.0  # pixels
 
@@ -52,7 +54,7 @@ def fresh(code, environment=None):
 
 USE = """
 model = YOLO({path!r})
-assert type(model.model.model[1]).__module__ == "akyolo.ops.akconv"
+assert type(model.model.model[1]).__module__ == "akyolo"
 model.val(data={data!r}, imgsz=64, workers=0, plots=False, project={folder!r})
 model.predict({image!r}, imgsz=64, project={folder!r}, save=True)
 model.export(format="torchscript", imgsz=64)

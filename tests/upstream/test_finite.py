@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
-from tiny_training import arguments, write_images, write_model
 
 import akyolo
 from akyolo.errors import TrainingError
+from tests.helpers.tiny_training import arguments, write_images, write_model
+
+pytestmark = pytest.mark.training
 
 
 def poison_step(step):

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 import ultralytics
-from tiny_training import MODEL, arguments, write_images, write_model
 from ultralytics.models import yolo
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.ops.irregular_conv import IrregularConv
 from akyolo.upstream.trainer import DetectionTrainer
+from tests.helpers.tiny_training import MODEL, arguments, write_images, write_model
 
 IRREGULAR = MODEL.replace("AKConv, [16, 5, 2]", "IrregularConv, [16, 3, 2]").replace(
     "AKConv, [32, 3, 2]", "IrregularConv, [32, 3, 2, {shared: true}]"
@@ -88,6 +88,7 @@ def test_under_ours_eq_7_holds_as_soon_as_the_step_is_over(folder):
         assert 0.5 < moved.max() <= 1.2
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("nbs", [4, 12])
 def test_eq_7_holds_under_the_stock_trainer(folder, nbs, monkeypatch):
     """At a huge rate; with nbs=12 gradients accumulate over three passes."""

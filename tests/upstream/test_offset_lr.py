@@ -7,7 +7,6 @@ import pytest
 import torch
 import ultralytics
 import yaml
-from tiny_training import PLAIN, arguments, write_images, write_model
 from ultralytics.models import yolo
 from ultralytics.utils import DEFAULT_CFG_DICT, callbacks
 
@@ -16,6 +15,7 @@ from akyolo.errors import ConfigError
 from akyolo.upstream import settings
 from akyolo.upstream.settings import check_hyperparameters, refuse_under_stock_trainer
 from akyolo.upstream.trainer import TRAINERS, DetectionTrainer
+from tests.helpers.tiny_training import PLAIN, arguments, write_images, write_model
 
 OPTIMIZERS = ["SGD", "AdamW", "RMSprop", "MuSGD"]
 
@@ -86,6 +86,7 @@ def rates_while_training(folder: Path, offset_lr: float, **changes: Any) -> list
     return rates
 
 
+@pytest.mark.training
 def test_the_factor_holds_at_every_step_of_warm_up_and_decay(folder: Path) -> None:
     schedule = {"epochs": 4, "warmup_epochs": 2, "warmup_bias_lr": 0.1, "lr0": 0.01, "lrf": 0.1, "val": False}
     whole = rates_while_training(folder, 1.0, **schedule)
@@ -132,6 +133,7 @@ def test_at_1_the_groups_are_those_of_upstream(folder: Path, optimizer: str) -> 
     assert layout(ready(folder, optimizer=optimizer).optimizer) == layout(theirs.optimizer)
 
 
+@pytest.mark.training
 def test_it_is_kept_in_files_and_resumed_with_the_same_groups(folder: Path) -> None:
     class Stop(Exception):  # noqa: N818
         pass
@@ -162,6 +164,7 @@ def test_it_is_kept_in_files_and_resumed_with_the_same_groups(folder: Path) -> N
                 assert torch.equal(after.state[theirs]["momentum_buffer"], expected)
 
 
+@pytest.mark.training
 def test_a_model_without_moving_taps_is_refused(folder: Path) -> None:
     still = folder / "still"
     still.mkdir()
@@ -199,6 +202,7 @@ def test_a_stock_trainer_of_any_task_stops_in_one_line(folder: Path, stock: type
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.training
 def test_plain_upstream_stops_too_and_trains_at_the_default(folder: Path) -> None:
     model = ultralytics.YOLO(str(folder / "tiny.yaml"))
     given = arguments(folder, data=str(folder / "data.yaml"), epochs=1, name="plain")

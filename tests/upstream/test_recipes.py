@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_training import ANCHORED, PLAIN, arguments, write_images, write_model
 
 from akyolo import YOLO
 from akyolo.datasets import shapes
@@ -12,6 +11,7 @@ from akyolo.errors import AkyoloError, ConfigError, RowError
 from akyolo.packaged import packaged
 from akyolo.upstream import model as model_file
 from akyolo.upstream.recipes import joined, read_recipe
+from tests.helpers.tiny_training import ANCHORED, PLAIN, arguments, write_images, write_model
 
 RECIPES = sorted(path.stem for path in (packaged("cfg") / "recipes").glob("*.yaml"))
 LOSS_GAINS = {"box", "obj", "cls", "dfl"}
@@ -146,6 +146,7 @@ def test_an_unknown_recipe_and_arguments_without_effect_are_refused(given, in_tm
         YOLO("tiny.yaml").train(data="data.yaml", obj=2.0)
 
 
+@pytest.mark.training
 def test_values_reach_the_loss_the_record_and_the_checkpoint(in_tmp):
     write_model(in_tmp, ANCHORED)
     data = write_images(in_tmp, 8, 2)

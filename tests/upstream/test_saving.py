@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import arguments, write_images, write_model
 
 import akyolo
 from akyolo.errors import CheckpointError, TrainingError
 from akyolo.upstream import saving
 from akyolo.upstream.atomic import AtomicPath, keep_previous
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
-HERE = Path(__file__).parent
+WRITER = "tests.helpers.processes.checkpoint_writer"
+ROOT = Path(__file__).resolve().parents[2]
 PLAIN = "yolov8n.yaml"
 
 
@@ -29,12 +30,13 @@ def loadable(path):
         return False
 
 
+@pytest.mark.slow
 def test_200_kills_tear_no_checkpoint(tmp_path):
     target = tmp_path / "last.pt"
     chance = random.Random(0)
     torn = 0
-    command = [sys.executable, str(HERE / "checkpoint_writer.py"), str(target)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    command = [sys.executable, "-m", WRITER, str(target)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         for _ in range(200):
             writer.stdin.write("save\n")
             writer.stdin.flush()
@@ -46,6 +48,7 @@ def test_200_kills_tear_no_checkpoint(tmp_path):
     assert target.exists() and torn == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_file_and_says_how_much_it_needed(tmp_path):
     """A real file system of 20 MB, where the machine lets us mount one."""
     script = (
@@ -117,6 +120,7 @@ def test_the_previous_checkpoint_is_kept(tmp_path):
     assert target.read_bytes() == b"3" and (tmp_path / "last-1.pt").read_bytes() == b"2"
 
 
+@pytest.mark.training
 def test_a_killed_training_leaves_whole_files_and_resumes_at_the_next_epoch(tmp_path):
     settings = arguments(tmp_path, data=write_images(tmp_path, 8, 4), epochs=400, val=False, name="run")
     train = f"import akyolo; akyolo.YOLO({write_model(tmp_path)!r}).train(**{settings!r})"

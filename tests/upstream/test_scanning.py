@@ -4,9 +4,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-from tiny_training import arguments, write_images, write_model
+import pytest
+
+from tests.helpers.tiny_training import arguments, write_images, write_model
 
 
+@pytest.mark.training
 def test_four_first_starts_on_the_same_images_all_train(tmp_path):
     data, model = write_images(tmp_path, 60, 8), write_model(tmp_path)
     runs = []

@@ -49,6 +49,8 @@ YAMLS = [
     for path in sorted((MODELS / folder).glob("*.yaml"))
     if not any(word in path.stem for word in ("world", "yoloe", "rtdetr", "depth"))
 ]
+# two builds of a detector, a classifier and a segmenter; all others are as many seconds as there are files
+SAMPLE = {"yolov9t", "yolov10n", "yolov8-cls", "yolo26-sem"}
 
 
 def swapped(cfg):
@@ -66,7 +68,9 @@ def build(cfg, scale):
     return CLASSES[task](cfg={**copy.deepcopy(cfg), "scale": scale}, ch=3, verbose=False)
 
 
-@pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=() if path.stem in SAMPLE else pytest.mark.slow, id=path.stem) for path in YAMLS]
+)
 def test_every_upstream_yaml_builds_unchanged_and_swapped(path):
     cfg = YAML.load(path)
     for row in cfg["backbone"]:

@@ -9,11 +9,13 @@ import pytest
 import torch
 import ultralytics
 import yaml
-from tiny_training import arguments
 from ultralytics.utils import YAML
 
 import akyolo
 from akyolo.ops.akconv import AKConv
+from tests.helpers.tiny_training import arguments
+
+pytestmark = pytest.mark.training
 
 MODELS = Path(ultralytics.__file__).parent / "cfg" / "models"
 CASES = {

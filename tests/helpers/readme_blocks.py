@@ -1,6 +1,6 @@
 """Tables that the README quotes from records, between `<!-- runs/records/NAME -->` and `<!-- end -->`.
 
-`python tests/readme_blocks.py` writes them anew, after new records in one of these folders.
+`python -m tests.helpers.readme_blocks` writes them anew, after new records in one of these folders.
 """
 
 import re
@@ -10,7 +10,7 @@ from akyolo.paper.report import counts_beside, rendered
 from akyolo.paper.rows import read_spec
 from akyolo.paper.series import records
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- (runs/records/\S+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import torch
-from families import Arrays, close, family, tensor
 
 from akyolo.ops.irregular_conv import clamped_step, irregular_conv
+from tests.helpers.golden.families import Arrays, close, family, tensor
 
 
 @family

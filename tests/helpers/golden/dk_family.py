@@ -5,10 +5,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from families import Arrays, close, family, tensor
 from torch import Tensor
 
 from akyolo.ops.deform_kernel import deform_kernel, deform_kernel_conv, global_deform_kernel, sampled_kernels
+from tests.helpers.golden.families import Arrays, close, family, tensor
 
 
 @family

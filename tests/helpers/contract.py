@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 import re
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,12 @@ def learn_by_heart(model: nn.Module, steps: int = 50) -> list[float]:
     return losses
 
 
+def quick_for_one_case(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test slow for all cases but the first."""
+    test.quick_for_one_case = True
+    return test
+
+
 class OperatorContract:
     """Set `operator`, `cases` (keyword arguments beyond c1, c2; `stride` divides the map) and `in_yolov8n`.
 
@@ -78,7 +85,9 @@ class OperatorContract:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "case" in metafunc.fixturenames:
-            metafunc.parametrize("case", self.cases, ids=str)
+            one_is_quick = hasattr(metafunc.function, "quick_for_one_case")
+            more = [pytest.param(case, marks=pytest.mark.slow if one_is_quick else ()) for case in self.cases[1:]]
+            metafunc.parametrize("case", [self.cases[0], *more], ids=str)
 
     def test_shape_and_stride_law(self, case):
         stride = case.get("stride", 1)
@@ -106,6 +115,7 @@ class OperatorContract:
         for contiguous, channels_last in zip(*results, strict=True):
             assert torch.allclose(contiguous, channels_last, atol=1e-9)
 
+    @quick_for_one_case
     def test_gradcheck(self, case):
         op = self.make(case, c1=2, c2=4).double().eval()
         x = torch.randn(2, 2, 4, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -165,6 +175,7 @@ class OperatorContract:
             for x in (torch.randn(2, 4, 9, 14), torch.randn(1, 4, 12, 8)):
                 assert torch.allclose(traced(x), op(x), atol=1e-4)
 
+    @quick_for_one_case
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
     def test_onnx_runs_in_a_real_runtime_at_another_size(self, case, dtype, tmp_path):
         """As upstream exports: by tracing, opset 18, and for `half=True` with the model itself in half precision."""
@@ -184,6 +195,7 @@ class OperatorContract:
             assert found.shape == expected.shape
             assert torch.allclose(found, expected, atol=tolerance * max(1.0, float(expected.abs().max())))
 
+    @pytest.mark.training
     def test_it_learns_8_images_by_heart_inside_yolov8n(self):
         """And every parameter of the operator takes part."""
         model = yolov8n_with(self.operator.__name__, **self.in_yolov8n)

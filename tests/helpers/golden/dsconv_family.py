@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from families import Arrays, close, family, tensor
 from torch import Tensor
 
 from akyolo.ops.dsconv import DSConv, snake_positions
+from tests.helpers.golden.families import Arrays, close, family, tensor
 
 # there taps are stacked along rows for a kernel along x, along columns for one along y
 COORDINATES = {"x": "b k h w -> b (h k) w", "y": "b k h w -> b h (w k)"}

@@ -8,7 +8,8 @@ import zipfile
 
 import yaml
 from PIL import Image
-from voc_look_alikes import an_object, annotation
+
+from tests.helpers.voc_look_alikes import an_object, annotation
 
 
 def jpeg(size, shade=0):

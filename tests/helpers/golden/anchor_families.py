@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from families import FLOAT64_TOLERANCE, Arrays, close, family, tensor
 from torch import Tensor
 
 from akyolo.heads import AnchorDetect, IDetect
 from akyolo.heads.assign import Positives, match_by_ratio, match_ota
 from akyolo.heads.losses import LossOptions, anchor_loss, scaled_gains, target_boxes
+from tests.helpers.golden.families import FLOAT64_TOLERANCE, Arrays, close, family, tensor
 
 OURS = {"cls_pw": "cls_pos_weight", "obj_pw": "obj_pos_weight", "label_smoothing": "cls_smoothing"}
 PARTS = ("lbox", "lobj", "lcls")

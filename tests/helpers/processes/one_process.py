@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_training import arguments
 
 from akyolo import YOLO
+from tests.helpers.tiny_training import arguments
 
 
 class Witness:

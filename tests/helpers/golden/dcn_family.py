@@ -3,9 +3,9 @@
 from typing import Any
 
 import torch
-from families import Arrays, close, family, tensor
 
 from akyolo.ops.deform_conv import by_sampling, by_torchvision, deform_conv
+from tests.helpers.golden.families import Arrays, close, family, tensor
 
 
 @family

@@ -1,0 +1,148 @@
+"""The public functions that take names, files or values: swap, count, score."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from akyolo.arguments import check_choice
+from akyolo.errors import ConfigError
+from akyolo.metrics.cost import CONVENTIONS, Cost
+from akyolo.metrics.detections import Detections
+from akyolo.metrics.ground_truth import GroundTruth
+from akyolo.metrics.protocols import score as score_values
+from akyolo.metrics.score import Score
+from akyolo.rows import SwapRule
+from akyolo.rows import swap as swap_rows
+from akyolo.upstream.model import YOLO, UpstreamYOLO, build_model
+from akyolo.upstream.model_yaml import read_model_yaml
+from akyolo.upstream.scoring import matched, read_both, truth_for
+
+ModelYaml = str | Path | Mapping[str, Any]
+
+
+def swap(
+    base: ModelYaml, op: str, args: Sequence[Any] = (), where: str = "downsample", **keywords: Any
+) -> dict[str, Any]:
+    """Return a model YAML with an operator in place of its convolutions.
+
+    Channels, strides and sources of the rows stay as they are. `akyolo swap` does the same on the command line.
+
+    Args:
+        base: a model YAML by its name (`yolov8n.yaml`), its path, or as a mapping, which is not changed.
+        op: the name of a registered operator; `Conv` to swap back.
+        args: its arguments after c2, in the order of its constructor and without the stride.
+        where: `downsample`, `bottleneck`, `elan_last`, `all3x3`, `depthwise`, `pointwise`, or row numbers as `"5,12"`.
+        keywords: further arguments of the operator, by name.
+
+    Returns:
+        A new mapping. `yaml.safe_dump` writes it, and `akyolo.swap` and `akyolo.count` take it.
+
+    Raises:
+        RowError: an operator, argument, place or file that cannot be used, or a rule that changes no row.
+
+    Example:
+        >>> import akyolo
+        >>> akyolo.swap("yolov8n.yaml", "AKConv", (5,), "downsample")["backbone"][1]
+        [-1, 1, 'AKConv', [128, 5, 2]]
+    """
+    return swap_rows(_mapping(base), SwapRule(op, tuple(args), where, keywords))[0]
+
+
+def count(
+    model: ModelYaml | nn.Module | UpstreamYOLO, imgsz: int | tuple[int, int] = 640, convention: str = "deployed"
+) -> Cost:
+    """Count the parameters and floating point operations of a model for one image.
+
+    Args:
+        model: a model YAML (name, path or mapping), weights, a `YOLO`, or any `torch.nn.Module` of (B, channels, H, W).
+            It is not changed.
+        imgsz: side of a square image, or (height, width), in pixels.
+        convention: `deployed` (BN folded, sampling counted), `paper` (as AKConv's paper counts), `fused` or `unfused`.
+
+    Returns:
+        `params`, and `gflops`: 1e9 operations, two per multiply-add.
+
+    Raises:
+        ConfigError: an unknown convention, or an export, which has no layers.
+        RowError: a model YAML that cannot be built.
+
+    Example:
+        >>> import akyolo
+        >>> akyolo.count("yolov8n.yaml", convention="fused").params
+        3151904
+        >>> akyolo.count(akyolo.AKConv(3, 16, 5, 2), imgsz=64, convention="unfused")
+        Cost(params=552, gflops=0.001175552)
+    """
+    check_choice(CONVENTIONS, convention=convention)
+    network = _network(model)
+    height, width = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+    return CONVENTIONS[convention](network, height, width, _channels(network))
+
+
+def score(
+    detections: str | Path | Detections, data: str | Path | GroundTruth | None = None, protocol: str = "coco"
+) -> Score:
+    """Score detections under an evaluation protocol.
+
+    Args:
+        detections: a `detections.npz` of `akyolo val ... protocol=`, a COCO json of results, or `Detections`.
+        data: the ground truth: a data YAML, a COCO json (a file that ends in `.json`), or `GroundTruth`; None for the
+            data set that the detections name.
+        protocol: `coco`, `yolov5`, `yolov5-smooth`, `yolov7`, `ultralytics` or `visdrone`.
+
+    Returns:
+        The metrics by the names of the protocol's program, and what they were measured with.
+
+    Raises:
+        ConfigError: an unknown protocol, or a file that holds no detections.
+        DatasetError: the ground truth cannot be read, or is not that of these detections.
+
+    Example:
+        >>> import numpy as np
+        >>> import akyolo
+        >>> from akyolo.metrics import Detections, GroundTruth
+        >>> box, first = np.array([[8.0, 8.0, 40.0, 40.0]]), np.zeros(1, int)
+        >>> found = Detections(("a.jpg",), np.array([[64, 48]]), ("cat",), box, np.array([0.9]), first, first)
+        >>> truth = GroundTruth(
+        ...     found.images, found.sizes, found.names, box, first, first,
+        ...     area=np.array([1024.0]), crowd=np.zeros(1, bool), ignored=np.zeros(1, bool),
+        ...     region_xyxy_px=np.zeros((0, 4)), region_image=np.zeros(0, int), sha256="",
+        ... )
+        >>> float(akyolo.score(found, truth, "yolov5").metrics["mAP50"])
+        0.995
+    """
+    if isinstance(data, GroundTruth):
+        if not isinstance(detections, Detections):
+            raise ConfigError(f"{detections}: ground truth as a value needs detections as a value")
+        return score_values(protocol, detections, matched(detections, data, "the ground truth"))
+    annotations = Path(data) if data is not None and Path(data).suffix == ".json" else None
+    data_yaml = str(data) if data is not None and annotations is None else None
+    if isinstance(detections, Detections):
+        truth = truth_for(detections, "the detections", data_yaml, annotations)
+        return score_values(protocol, detections, truth)
+    return score_values(protocol, *read_both(Path(detections), data_yaml, annotations))
+
+
+def _mapping(base: ModelYaml) -> Mapping[str, Any]:
+    return base if isinstance(base, Mapping) else read_model_yaml(base)
+
+
+def _network(model: ModelYaml | nn.Module | UpstreamYOLO) -> nn.Module:
+    if isinstance(model, Mapping):
+        return build_model(dict(model))
+    if isinstance(model, str | Path):
+        model = YOLO(str(model))
+    network = model.model if isinstance(model, UpstreamYOLO) else model
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{network} is an export: it has no layers", remedy="name the weights it was made of")
+    return network
+
+
+def _channels(network: nn.Module) -> int:
+    """Return the channels of the images that a network takes."""
+    if isinstance(yaml := getattr(network, "yaml", None), Mapping):
+        return int(yaml.get("channels", 3))
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return first.in_channels

@@ -1,0 +1,1 @@
+"""The tests of akyolo, a folder for each of its packages."""

@@ -1,0 +1,1 @@
+"""Scripts that a test runs in processes of their own."""
