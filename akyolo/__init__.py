@@ -24,7 +24,7 @@ from akyolo.registry import import_installed, open_former_names, operators, regi
 from akyolo.sampling import initial_shape, sample, sampled_conv
 from akyolo.upstream.model import YOLO
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 LDConv = AKConv  # the name under which AKConv was published later
 __all__ = [
     "YOLO",

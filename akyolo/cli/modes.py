@@ -33,9 +33,7 @@ def run(mode: str, words: list[str]) -> None:
     except ModuleNotFoundError as error:  # upstream would have installed it
         raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.filename:
-            raise ConfigError(f"the file system refuses: {error.strerror}", where=str(error.filename)) from error
-        if not refused_by_upstream(error):
+        if (isinstance(error, OSError) and error.filename) or not refused_by_upstream(error):
             raise
         raise ConfigError(f"{first_line(error)} ({type(error).__name__} in Ultralytics)") from error
     if isinstance(result, Score):

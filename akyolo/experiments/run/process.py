@@ -11,7 +11,7 @@ NOTHING_TO_RETRY = (0, 2)  # exit codes: done, and a mistake that would come aga
 
 def run_here(folder: str, row: str, seed: int, **options: Any) -> int:
     """One run in a process of its own, with these options of Popen; its exit code, negative for a signal."""
-    command = [sys.executable, "-m", "akyolo.experiments.run.worker", "--", folder, row, str(seed)]
+    command = [sys.executable, "-m", "akyolo_command", "akyolo.experiments.run.worker", "--", folder, row, str(seed)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, **options) as child:
         try:
             return child.wait()

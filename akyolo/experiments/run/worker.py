@@ -22,8 +22,19 @@ from akyolo.upstream.patches.autoinstall import never_install
 SPEC = "spec.yaml"
 
 
-def main(words: Sequence[str]) -> None:
-    """Run the row that the words name in the spec of their folder.
+def main() -> None:
+    """Run the row that the command line names; exit with 2 at a mistake, 130 at Ctrl-C."""
+    try:
+        run_words(sys.argv[1:])
+    except AkyoloError as error:
+        print(f"akyolo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run_words(words: Sequence[str]) -> None:
+    """Run the row that `words` name in the spec of their folder.
 
     Raises:
         AkyoloError: the spec has no such row, or the run has to stop.
@@ -67,10 +78,4 @@ def _end_with_starter() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AkyoloError as error:
-        print(f"akyolo: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    main()
