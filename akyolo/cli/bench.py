@@ -95,28 +95,30 @@ def _checked(options: argparse.Namespace) -> "tuple[torch.device, torch.dtype]":
     for name in ("batch", "rounds", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ConfigError(f"{value} is below 1", where=f"--{name}")
+            raise ConfigError(f"{value} is below 1", location=f"--{name}")
     if options.imgsz < 64 or options.imgsz % 32:
-        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", where="--imgsz")
+        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", location="--imgsz")
     if options.dtype not in DTYPES:
-        raise ConfigError(f"unknown {options.dtype!r}", where="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
+        raise ConfigError(f"unknown {options.dtype!r}", location="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
     try:
         device = torch.device(options.device)
     except RuntimeError:
-        raise ConfigError(f"unknown {options.device!r}", where="--device", remedy="use cpu, cuda or cuda:N") from None
+        raise ConfigError(
+            f"unknown {options.device!r}", location="--device", remedy="use cpu, cuda or cuda:N"
+        ) from None
     if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"{device} is not supported here", where="--device", remedy="use cpu, cuda or cuda:N")
+        raise ConfigError(f"{device} is not supported here", location="--device", remedy="use cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         have = torch.cuda.device_count()
-        raise ConfigError(f"there is no {device}: {have} CUDA devices", where="--device", remedy="use cpu")
+        raise ConfigError(f"there is no {device}: {have} CUDA devices", location="--device", remedy="use cpu")
     return device, getattr(torch, options.dtype)
 
 
 def _check_op(op: str, num_param: int | None) -> None:
     if op not in OPS:
-        raise ConfigError(f"cannot measure {op!r}", where="--op", remedy=did_you_mean(op, OPS))
+        raise ConfigError(f"cannot measure {op!r}", location="--op", remedy=did_you_mean(op, OPS))
     if op != "AKConv" and num_param is not None:
-        raise ConfigError(f"{op} has no such argument", where="--num-param", remedy="leave it out")
+        raise ConfigError(f"{op} has no such argument", location="--num-param", remedy="leave it out")
 
 
 def _about(options: argparse.Namespace, device: "torch.device", threads: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
     base = names[0]
     name = options.name if options.name is not None else Path(base).stem
     if options.seeds < 1:
-        raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
+        raise ConfigError(f"{options.seeds} is below 1", location="--seeds")
     folder_name(name)
     if Path(base).suffix not in SUFFIXES:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
@@ -93,13 +93,13 @@ def operators(text: str, where: str) -> dict[str, SwapRule | None]:
         op, *values = (part.strip() for part in _split(written, ":"))
         if not op or not all(values):
             raise ConfigError(
-                f"{written.strip()!r} lacks a name or a value", where="--ops", remedy="write NAME:5:key=1"
+                f"{written.strip()!r} lacks a name or a value", location="--ops", remedy="write NAME:5:key=1"
             )
         args, keywords = [], {}
         for value in values:
             key, is_keyword, of_key = value.partition("=") if re.match(r"\w+=", value) else ("", "", value)
             if is_keyword and (not of_key or key in keywords):
-                raise ConfigError(f"{written!r}: {key} needs one value", where="--ops")
+                raise ConfigError(f"{written!r}: {key} needs one value", location="--ops")
             read = literal(read_yaml(of_key, "--ops", written))
             if is_keyword:
                 keywords[key] = read
@@ -107,7 +107,7 @@ def operators(text: str, where: str) -> dict[str, SwapRule | None]:
                 args.append(read)
         rule = SwapRule(op, tuple(args), where, keywords) if values or op != "Conv" else None
         if rule in rules.values():
-            raise ConfigError(f"{written.strip()!r} is there twice", where="--ops")
+            raise ConfigError(f"{written.strip()!r} is there twice", location="--ops")
         rules[":".join([op, *values])] = rule
     return rules
 

@@ -137,7 +137,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
         return None
     names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len(set(names)) < len(names):
-        raise ConfigError(f"{text!r} has an empty or repeated name", where="--names", remedy="For example: cat,dog")
+        raise ConfigError(f"{text!r} has an empty or repeated name", location="--names", remedy="For example: cat,dog")
     return names
 
 
@@ -146,12 +146,14 @@ def _import(options: argparse.Namespace) -> None:
 
     source, out = Path(options.dir), Path(options.out)
     if source.is_file():
-        raise DatasetError("is a file", where=options.dir, remedy="unpack an archive first, and name the folder")
+        raise DatasetError("is a file", location=options.dir, remedy="unpack an archive first, and name the folder")
     try:
         check_destination(out, source)
         found = _read_folder(source, options)
     except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename or source)) from error
+        raise DatasetError(
+            f"cannot be read: {error.strerror or error}", location=str(error.filename or source)
+        ) from error
     write_yolo(found.content, out, copy=options.copy)
     print(*found.remarks, sep="\n")
     print(found.content.summary(options.out))
@@ -174,7 +176,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
     spec = find_spec(options.name)
     if options.boxes and spec.format != "voc-xml":
-        raise ConfigError(f"has no meaning for {spec.format}", where=f"--boxes {options.boxes}")
+        raise ConfigError(f"has no meaning for {spec.format}", location=f"--boxes {options.boxes}")
     root = Path(options.root)
     done = prepare(spec, root, Path(options.source) if options.source else None, options.boxes or "exact")
     print(f"{'prepared:' if done.fresh else 'already prepared:'} {done.manifest['name']} in {root}")
@@ -192,7 +194,7 @@ def _check(options: argparse.Namespace) -> None:
     from akyolo.datasets.yolo.data_yaml import read_data_yaml
 
     if Path(options.data).is_dir():
-        raise DatasetError("is a folder", where=options.data, remedy="name the data YAML in it")
+        raise DatasetError("is a folder", location=options.data, remedy="name the data YAML in it")
     sheet = new_file(options.sheet, {".png"}, "--sheet") if options.sheet else None
     counts: dict[str, SplitCounts] = {}
     faults = 0
@@ -202,7 +204,7 @@ def _check(options: argparse.Namespace) -> None:
             print(line)
             faults += 1
     except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename)) from error
+        raise DatasetError(f"cannot be read: {error.strerror or error}", location=str(error.filename)) from error
     print(*_table(data.names, counts), sep="\n")
     if sheet:
         from akyolo.datasets.yolo.contact_sheet import contact_sheet
@@ -213,7 +215,7 @@ def _check(options: argparse.Namespace) -> None:
             whole.write_bytes(picture.getvalue())
         print(f"sheet: {sheet}")
     if faults:
-        raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", where=options.data)
+        raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", location=options.data)
 
 
 def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Iterator[str]:

@@ -33,5 +33,5 @@ def launcher(options: argparse.Namespace) -> "AbstractContextManager[Launch]":
     if options.launcher == "ray":
         return on_ray(options.address)
     if options.address is not None:
-        raise ConfigError("goes with --launcher ray", where="--address")
+        raise ConfigError("goes with --launcher ray", location="--address")
     return nullcontext(job_arrays if options.launcher == "slurm" else one_by_one)

@@ -108,7 +108,7 @@ def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chose
     file = Path(options.spec) if options.spec else PAPER
     content = read_spec_file(file)
     if options.seeds is not None and options.seeds < 1:
-        raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
+        raise ConfigError(f"{options.seeds} is below 1", location="--seeds")
     seeds = content.get("seeds") or range(SEEDS) if options.seeds is None else range(options.seeds)
     tables = tables_named(content, [name.strip() for names in options.table for name in names.split(",")])
     for word in {row["row"] for table in tables for row in table["rows"]} & set(options.words):
@@ -144,7 +144,7 @@ def _check(table: Chosen, plan: bool) -> None:
         check_own("reproduce", {**settings, **row.evaluation})
         if of_data := OF_DATA & row.evaluation.keys():
             what = f"{', '.join(sorted(of_data))} decides which images, not how"
-            raise ConfigError(what, where="evaluation", remedy="move it to settings")
+            raise ConfigError(what, location="evaluation", remedy="move it to settings")
         check_arguments("val", {**row.evaluation, "protocol": row.protocol})
         if row.prepare and row.data == row.stated.get("data", row.data):
             _refuse_missing_data(row.data, row.prepare, plan)
@@ -154,8 +154,8 @@ def _check(table: Chosen, plan: bool) -> None:
             meant = row.stated.get("data", row.data)
             raise DatasetError(f"{row.data} has {classes} classes, {meant} has {row.classes}")
     except AkyoloError as error:
-        where = f"table {row.table}" + (f", {error.where}" if error.where else "")
-        raise type(error)(error.what, where=where, remedy=error.remedy) from None
+        location = f"table {row.table}" + (f", {error.location}" if error.location else "")
+        raise type(error)(error.what, location=location, remedy=error.remedy) from None
     check_folder(table.folder, table.content)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from akyolo.errors import RowError
 
 
-def check_activation(text: object, where: str) -> None:
+def check_activation(text: object, location: str) -> None:
     """Allow `[torch.]nn.<Module>(literal arguments)`, such as `nn.LeakyReLU(0.1)`, and nothing else.
 
     Raises:
@@ -16,7 +16,9 @@ def check_activation(text: object, where: str) -> None:
     if text is None or (isinstance(text, str) and _is_plain_call(text)):
         return
     raise RowError(
-        f"activation {text!r} is not allowed", where=where, remedy="write nn.<Module>(literals), e.g. nn.LeakyReLU(0.1)"
+        f"activation {text!r} is not allowed",
+        location=location,
+        remedy="write nn.<Module>(literals), e.g. nn.LeakyReLU(0.1)",
     )
 
 

@@ -18,13 +18,13 @@ class PlannedRow:
     operator: str
     args: tuple[Any, ...]
     keywords: Mapping[str, Any]
-    where: str
+    location: str
     block: str | None = None
     of_block: tuple[Any, ...] = ()
 
     def error(self, error: RowError) -> RowError:
         """The same error, naming the file and the row."""
-        return RowError(error.what, where=self.where, remedy=error.remedy)
+        return RowError(error.what, location=self.location, remedy=error.remedy)
 
 
 @dataclass(frozen=True)

@@ -30,18 +30,20 @@ def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
     """
     rows = cfg.get(name)
     if not isinstance(rows, list) or not rows:
-        raise RowError(f"no list of rows under '{name}:'", where=file, remedy="a row is [from, repeats, module, args]")
+        raise RowError(
+            f"no list of rows under '{name}:'", location=file, remedy="a row is [from, repeats, module, args]"
+        )
     return rows
 
 
-def parts(row: Any, where: str) -> list[Any]:
+def parts(row: Any, location: str) -> list[Any]:
     """From, repeats, module and arguments of a row.
 
     Raises:
         RowError: it is none.
     """
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
-        raise RowError(f"{row!r} is no row", where=where, remedy=ROW)
+        raise RowError(f"{row!r} is no row", location=location, remedy=ROW)
     return row
 
 
@@ -60,7 +62,7 @@ def grammar(spec: OperatorSpec) -> str:
     return f"[{', '.join([*places, *(['{' + keywords + '}'] if keywords else [])])}]"
 
 
-def bind(spec: OperatorSpec, args: list[Any], where: str) -> inspect.BoundArguments:
+def bind(spec: OperatorSpec, args: list[Any], location: str) -> inspect.BoundArguments:
     """The arguments of a row, by the names of the constructor.
 
     Raises:
@@ -72,12 +74,12 @@ def bind(spec: OperatorSpec, args: list[Any], where: str) -> inspect.BoundArgume
     for keyword in keywords:
         if keyword not in signature.parameters:
             hint = did_you_mean(str(keyword), signature.parameters)
-            raise RowError(f"{spec.name} has no argument {keyword!r}, {hint}", where=where, remedy=remedy)
+            raise RowError(f"{spec.name} has no argument {keyword!r}, {hint}", location=location, remedy=remedy)
     try:
         literals = {key: literal(value) for key, value in keywords.items()}
         return signature.bind(*(literal(value) for value in positional), **literals)
     except TypeError as error:
-        raise RowError(f"{spec.name} {args}: {error}", where=where, remedy=remedy) from None
+        raise RowError(f"{spec.name} {args}: {error}", location=location, remedy=remedy) from None
 
 
 def split_mapping(args: list[Any]) -> tuple[list[Any], dict[str, Any]]:

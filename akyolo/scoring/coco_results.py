@@ -36,7 +36,7 @@ def read_coco_results(file: Path, annotations: Path) -> tuple[Detections, Ground
         if not (np.isfinite(ltwh_px).all() and ((found.scores >= 0) & (found.scores <= 1)).all()):
             raise ValueError("a box that is not finite, or a score that is not within 0 to 1")
     except KeyError as error:
-        raise ConfigError(f"has no {error} that {annotations} knows", where=str(file)) from None
+        raise ConfigError(f"has no {error} that {annotations} knows", location=str(file)) from None
     except (OSError, TypeError, ValueError) as error:
-        raise ConfigError(f"is no json of results ({first_line(error)})", where=str(file)) from None
+        raise ConfigError(f"is no json of results ({first_line(error)})", location=str(file)) from None
     return found, truth

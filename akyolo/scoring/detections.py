@@ -122,7 +122,7 @@ def read_detections(file: Path) -> Detections:
     except UNREADABLE as error:
         raise ConfigError(
             f"is no file of detections ({getattr(error, 'strerror', None) or first_line(error)})",
-            where=str(file),
+            location=str(file),
             remedy="`akyolo val MODEL data=... protocol=...` writes one",
         ) from None
     return found

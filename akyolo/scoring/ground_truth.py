@@ -62,7 +62,7 @@ class GroundTruth:
         columns = ("xyxy_px", "classes", "image", "area", "crowd", "ignored")
         return replace(self, **{name: getattr(self, name)[kept] for name in columns})
 
-    def of(self, images: Sequence[str], where: str) -> "GroundTruth":
+    def of(self, images: Sequence[str], location: str) -> "GroundTruth":
         """The part that these images have, in their order; a json knows them by the last part of their name.
 
         Raises:
@@ -71,10 +71,10 @@ class GroundTruth:
         known = {_key(name): index for index, name in enumerate(self.images)}
         keys = [_key(name) for name in images]
         if len(known) < len(self.images) or len(set(keys)) < len(keys):
-            raise DatasetError("two of its images have the same name", where=where)
+            raise DatasetError("two of its images have the same name", location=location)
         if unknown := [name for name, key in zip(images, keys, strict=True) if key not in known]:
             raise DatasetError(
-                f"is of another data set: {unknown[0]} is none of its {len(self.images)} images", where=where
+                f"is of another data set: {unknown[0]} is none of its {len(self.images)} images", location=location
             )
         chosen = [known[key] for key in keys]
         place = np.full(len(self.images), -1)
@@ -141,10 +141,10 @@ def from_coco_json(file: Path) -> GroundTruth:
             raise ValueError("a box or an area is not finite")
         return replace(truth, sha256=_checksum(truth))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"cannot be read as a COCO json: {first_line(error)}", where=str(file)) from None
+        raise DatasetError(f"cannot be read as a COCO json: {first_line(error)}", location=str(file)) from None
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         reason = f"is no COCO json of objects ({type(error).__name__}: {first_line(error)})"
-        raise DatasetError(reason, where=str(file)) from None
+        raise DatasetError(reason, location=str(file)) from None
 
 
 def _area(one: Mapping[str, Any]) -> float:
@@ -201,7 +201,7 @@ def from_labels(
     )
 
 
-def _row(words: Sequence[str], classes: int, where: str) -> list[float]:
+def _row(words: Sequence[str], classes: int, location: str) -> list[float]:
     try:
         label, *values = map(float, words)
         if not np.isfinite([label, *values]).all() or label not in range(classes):
@@ -211,6 +211,6 @@ def _row(words: Sequence[str], classes: int, where: str) -> list[float]:
         if len(values) < 6 or len(values) % 2:
             raise ValueError(f"{len(words)} numbers")
     except ValueError as error:
-        raise DatasetError(f"is no label ({first_line(error)})", where=where, remedy="class x y w h") from None
+        raise DatasetError(f"is no label ({first_line(error)})", location=location, remedy="class x y w h") from None
     x, y = values[::2], values[1::2]
     return [label, (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)]

@@ -52,10 +52,10 @@ def score(protocol: str, found: Detections, truth: GroundTruth) -> Score:
     """
     check_protocol(protocol)
     if len(set(truth.names)) < len(truth.names):
-        raise DatasetError(f"two of the classes {', '.join(truth.names)} have one name", where=found.data)
+        raise DatasetError(f"two of the classes {', '.join(truth.names)} have one name", location=found.data)
     metrics, per_class = PROTOCOLS[protocol](found, truth)
     if not per_class or (truth.crowd | truth.ignored).all():
         what = f"none of the {len(truth.images)} images has an object to find under protocol {protocol}"
-        raise DatasetError(what, where=found.data)
+        raise DatasetError(what, location=found.data)
     nms = found.nms or {}
     return Score(protocol, nms.get("iou"), nms.get("max_det"), truth.sha256, len(truth.images), metrics, per_class)

@@ -62,7 +62,7 @@ def place_of(row: Any, wanted: str, where: str) -> Place | None:
     """
     _, _, name, args = parts(row, where)
     if not isinstance(name, str):
-        raise RowError(f"{row!r} is no row", where=where, remedy=ROW)
+        raise RowError(f"{row!r} is no row", location=where, remedy=ROW)
     kind = "pointwise" if wanted == "pointwise" else ""
     if name == PLAIN:
         stride = args[2] if len(args) == 3 else None
@@ -92,7 +92,7 @@ def _operator_place(spec: OperatorSpec, args: list[Any], kind: str, where: str) 
     if stride is None and bound.arguments.get("stride", 1) != 1:
         stride = bound.arguments["stride"]  # written nowhere, but not what a Conv would do
     if stride is not None and (not is_whole(stride) or stride < 1):
-        raise RowError(f"stride={stride!r} must be a whole number of at least 1", where=where)
+        raise RowError(f"stride={stride!r} must be a whole number of at least 1", location=where)
     is_pointwise = bound.arguments.get("kernel_size") == 1 and stride in (None, 1)
     return Place([bound.arguments["c2"]], stride, kind=kind) if is_pointwise == bool(kind) else None
 
@@ -134,7 +134,7 @@ def chosen(where: str, rows: list[Any], places: Mapping[int, Place], backbone: i
     }[where]
     found = [index for index in places if of_place(index)]
     if not found:
-        raise RowError(f"{where} looks for {PLACES[where]}, and there is none", where=file)
+        raise RowError(f"{where} looks for {PLACES[where]}, and there is none", location=file)
     return found
 
 
@@ -151,9 +151,9 @@ def _numbered(where: str, rows: list[Any], places: Mapping[int, Place], file: st
     numbers = sorted({int(number) for number in where.split(",")})
     for number in numbers:
         if number >= len(rows):
-            raise RowError(f"there is no row {number}", where=file, remedy=f"its rows are 0 to {len(rows) - 1}")
+            raise RowError(f"there is no row {number}", location=file, remedy=f"its rows are 0 to {len(rows) - 1}")
         if number not in places:
-            raise RowError(_why_not(*rows[number][2:]), where=f"{file}, row {number}")
+            raise RowError(_why_not(*rows[number][2:]), location=f"{file}, row {number}")
     return numbers
 
 

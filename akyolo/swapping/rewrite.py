@@ -57,7 +57,7 @@ def swap(cfg: Mapping[str, Any], rule: SwapRule) -> tuple[dict[str, Any], list[C
         if row != before:
             changes.append(ChangedRow(index, before, copy.deepcopy(row)))
     if not changes:
-        raise RowError(f"{rule.where} changes nothing: row {_listed(indices)} already is so", where=file)
+        raise RowError(f"{rule.where} changes nothing: row {_listed(indices)} already is so", location=file)
     return {**copy.deepcopy(dict(cfg)), "backbone": backbone, "head": head}, changes
 
 
@@ -80,7 +80,7 @@ def _written(rule: SwapRule, spec: OperatorSpec | None, place: Place, where: str
     if place.block:
         return f"{place.block}({rule.op})", [*place.args, *_mapping(named)]
     if not place.kind and named.get("kernel_size") == 1 and place.stride in (None, 1):
-        raise RowError(f"{rule.op} of kernel_size=1 would be pointwise, and is no 3x3 to swap back", where=where)
+        raise RowError(f"{rule.op} of kernel_size=1 would be pointwise, and is no 3x3 to swap back", location=where)
     by_place, by_keyword = _stride(rule, spec, place.stride, where)
     mapping = copy.deepcopy({**rule.keywords, **by_keyword})
     return rule.op, [*place.args, *copy.deepcopy(rule.args), *by_place, *_mapping(mapping)]
@@ -106,7 +106,7 @@ def _stride(
     parameter = accepted.get("stride")
     if parameter is None:
         if stride not in (None, 1):
-            raise RowError(f"{rule.op} has no stride and cannot take a row of stride {stride}", where=where)
+            raise RowError(f"{rule.op} has no stride and cannot take a row of stride {stride}", location=where)
         return (), {}
     if stride is None:
         if parameter.default == 1:

@@ -150,6 +150,6 @@ def _check_values(spec: OperatorSpec, named: Mapping[str, Any]) -> None:
         with torch.device("meta"):
             spec.module(channels, channels, **copy.deepcopy(dict(named)), **stride)
     except RowError as error:
-        raise RowError(error.what, where=spec.name, remedy=error.remedy) from None
+        raise RowError(error.what, location=spec.name, remedy=error.remedy) from None
     except Exception:
         return

@@ -42,6 +42,6 @@ def built(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:
     except BUILDING_ERRORS as error:
         raise RowError(
             f"cannot be built ({type(error).__name__}: {first_line(error)})",
-            where=str(model_yaml.get("source_file") or model_yaml.get("yaml_file")),
+            location=str(model_yaml.get("source_file") or model_yaml.get("yaml_file")),
             remedy="check the channels, the arguments and the 'from' of its rows",
         ) from error

@@ -30,7 +30,7 @@ def test_our_row_becomes_a_conv_of_the_same_channels_stride_and_repeats():
     (row,) = plan.rows
     assert (row.index, row.operator) == (1, "AKConv")
     assert (row.args, dict(row.keywords)) == ((5, 2, "d"), {})  # a keyword takes its place in the signature
-    assert row.where == "my.yaml, row 1"
+    assert row.location == "my.yaml, row 1"
 
 
 def test_a_block_becomes_a_bottleneck_and_a_head_a_classify():
@@ -52,7 +52,7 @@ def test_rows_of_the_head_count_on():
     ours = cfg([-1, 1, "Conv", [64, 3, 2]])
     ours["head"].insert(0, [-1, 1, "LDConv", ["nc", 3]])
     _, plan = lower(ours, KNOWN)
-    assert plan.rows[0].where == "my.yaml, row 1" and plan.rows[0].operator == "LDConv"
+    assert plan.rows[0].location == "my.yaml, row 1" and plan.rows[0].operator == "LDConv"
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,13 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"), object_hook=_without_masks)
     except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(file)) from error
+        raise DatasetError(f"cannot be read: {error.strerror or error}", location=str(file)) from error
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"no JSON: {error}", where=str(file)) from error
+        raise DatasetError(f"no JSON: {error}", location=str(file)) from error
     for key in LISTS:
         value = data.get(key) if isinstance(data, dict) else None
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            raise DatasetError(f"not COCO's format: {key} is no list of mappings", where=str(file))
+            raise DatasetError(f"not COCO's format: {key} is no list of mappings", location=str(file))
     return data
 
 
@@ -56,7 +56,7 @@ def _without_masks(one: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
-def class_names(data: dict[str, Any], where: str) -> dict[Any, str]:
+def class_names(data: dict[str, Any], location: str) -> dict[Any, str]:
     """Category id -> name, by id.
 
     Raises:
@@ -64,10 +64,10 @@ def class_names(data: dict[str, Any], where: str) -> dict[Any, str]:
     """
     found = [(one.get("id"), one.get("name")) for one in data["categories"]]
     if not all(isinstance(number, int) and isinstance(name, str) and name for number, name in found):
-        raise DatasetError("a category without an id or a name", where=where)
+        raise DatasetError("a category without an id or a name", location=location)
     names = dict(sorted(found))
     if not names or len(names) < len(found) or len(set(names.values())) < len(found):
-        raise DatasetError("no categories, or two of one id or name", where=where)
+        raise DatasetError("no categories, or two of one id or name", location=location)
     return names
 
 
@@ -124,7 +124,7 @@ def _images(
     odd: list[str] = []
     twice = [key for key, times in Counter(str(one.get("id")) for one in data["images"]).items() if times > 1]
     if twice:
-        raise DatasetError(f"image id {twice[0]} stands twice", where=str(file))
+        raise DatasetError(f"image id {twice[0]} stands twice", location=str(file))
     for one in data["images"]:
         name, claimed = one.get("file_name"), (one.get("width"), one.get("height"))
         try:

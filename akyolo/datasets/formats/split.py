@@ -87,7 +87,7 @@ def add_once(boxes: list[Box], box: Box) -> None:
     boxes.append(box)
 
 
-def check_unique(pictures: Iterable[Picture], where: str) -> None:
+def check_unique(pictures: Iterable[Picture], location: str) -> None:
     """Refuse two images of one split that would share a label file.
 
     Raises:
@@ -97,7 +97,7 @@ def check_unique(pictures: Iterable[Picture], where: str) -> None:
     for one in pictures:
         if one.image.stem in seen:
             what = f"{seen[one.image.stem].name} and {one.image.name} would share one label file"
-            raise DatasetError(what, where=where)
+            raise DatasetError(what, location=location)
         seen[one.image.stem] = one.image
 
 
@@ -108,12 +108,12 @@ def by_stem(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str
         DatasetError: no such folder, or two files that share a stem.
     """
     if not folder.is_dir():
-        raise DatasetError("no such folder", where=str(folder))
+        raise DatasetError("no such folder", location=str(folder))
     files: dict[str, Path] = {}
     for file in sorted(folder.iterdir(), key=lambda one: (one.stem, one.suffix)):
         if file.suffix.lower() in suffixes and not file.name.startswith("."):
             if file.stem in files:
-                raise DatasetError(f"{files[file.stem].name} and {file.name} share one stem", where=str(folder))
+                raise DatasetError(f"{files[file.stem].name} and {file.name} share one stem", location=str(folder))
             files[file.stem] = file
     return files
 

@@ -35,7 +35,7 @@ def import_coco(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
         DatasetError: the folder as a whole cannot be used. A single bad image or annotation is rejected instead.
     """
     if not folder.is_dir():
-        raise DatasetError("no such folder", where=str(folder))
+        raise DatasetError("no such folder", location=str(folder))
     files = [file for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in sorted(folder.glob(pattern))]
     files = [file for file in files if file.name.startswith("instances")] or files  # COCO's captions lie beside them
     images: dict[str, list[Path]] = {}
@@ -47,7 +47,7 @@ def import_coco(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
     (first, expected), *others = names.items()
     for file, found in others:
         if found != expected:
-            raise DatasetError(f"has other classes than {first.name}: {', '.join(found)}", where=str(file))
+            raise DatasetError(f"has other classes than {first.name}: {', '.join(found)}", location=str(file))
     return _assemble(readouts, expected, folder, val, seed)
 
 
@@ -75,7 +75,7 @@ def _split_of(words: tuple[str, ...]) -> str | None:
 def _by_split(found: list[Path], folder: Path, words: Callable[[Path], tuple[str, ...]]) -> dict[str, Path]:
     """Split -> its file or folder."""
     if not found:
-        raise DatasetError("no annotations found", where=str(folder), remedy=REMEDY)
+        raise DatasetError("no annotations found", location=str(folder), remedy=REMEDY)
     if len(found) == 1:
         return {"train": found[0]}
     splits: dict[str, Path] = {}
@@ -83,10 +83,10 @@ def _by_split(found: list[Path], folder: Path, words: Callable[[Path], tuple[str
         split = _split_of(words(one))
         if split is None or split in splits:
             what = f"{one} is of no split that its name tells" if split is None else f"two are of {split}: {one}"
-            raise DatasetError(what, where=str(folder), remedy=REMEDY)
+            raise DatasetError(what, location=str(folder), remedy=REMEDY)
         splits[split] = one
     if "train" not in splits:
-        raise DatasetError(f"nothing to train on, only {' and '.join(splits)}", where=str(folder), remedy=REMEDY)
+        raise DatasetError(f"nothing to train on, only {' and '.join(splits)}", location=str(folder), remedy=REMEDY)
     return {split: splits[split] for split in SPLITS if split in splits}
 
 
@@ -112,7 +112,7 @@ def _assemble(readouts: dict[str, Readout], names: tuple[str, ...], folder: Path
     remarks = tuple(remark for readout in readouts.values() for remark in readout.remarks)
     how = "as their names say"
     if not any(picture.boxes for readout in readouts.values() for picture in readout.pictures):
-        raise DatasetError("no usable box in it", where=str(folder), remedy=summary_of(rejected))
+        raise DatasetError("no usable box in it", location=str(folder), remedy=summary_of(rejected))
     if "val" not in readouts:
         whole, how = readouts["train"], "val drawn at random"
         halves = hold_out(list(whole.pictures), val, seed, str(folder))
@@ -120,7 +120,7 @@ def _assemble(readouts: dict[str, Readout], names: tuple[str, ...], folder: Path
         readouts = {split: readouts[split] for split in SPLITS if split in readouts}
     for split, readout in readouts.items():
         if not readout.pictures:
-            raise DatasetError(f"no usable image in split {split}", where=str(folder), remedy=summary_of(rejected))
+            raise DatasetError(f"no usable image in split {split}", location=str(folder), remedy=summary_of(rejected))
     counts = ", ".join(f"{split} {len(readout.pictures)}" for split, readout in readouts.items())
     content = YoloSet(
         {split: one.pictures for split, one in readouts.items()},

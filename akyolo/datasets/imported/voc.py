@@ -46,19 +46,19 @@ def find_tree(folder: Path) -> VocTree:
         DatasetError: there are none, or several trees.
     """
     if not folder.is_dir():
-        raise DatasetError("no such folder", where=str(folder))
+        raise DatasetError("no such folder", location=str(folder))
     level = [folder]
     for _ in range(3):
         trees = [one for one in level if (one / "JPEGImages").is_dir() and (one / "Annotations").is_dir()]
         if len(trees) > 1:
             names = ", ".join(one.relative_to(folder).as_posix() for one in trees)
-            raise DatasetError(f"holds several VOC trees: {names}", where=str(folder), remedy="Name one of them.")
+            raise DatasetError(f"holds several VOC trees: {names}", location=str(folder), remedy="Name one of them.")
         if trees:
             return _index(folder, trees[0] / "JPEGImages", trees[0] / "Annotations", trees[0] / "ImageSets" / "Main")
         level = [child for one in level for child in sorted(one.iterdir()) if child.is_dir()]
     if any(child.suffix.lower() == ".xml" for child in folder.iterdir()):
         return _index(folder, folder, folder, folder / "ImageSets" / "Main")
-    raise DatasetError("no VOC annotations found", where=str(folder), remedy=LAYOUTS)
+    raise DatasetError("no VOC annotations found", location=str(folder), remedy=LAYOUTS)
 
 
 def _index(root: Path, images: Path, annotations: Path, lists: Path) -> VocTree:
@@ -114,14 +114,14 @@ def import_voc(
     met = {name for one in readings.values() for name in one.names}
     _check_names(names or (), met, folder)
     if not any(one.picture.boxes for one in readings.values()):
-        raise DatasetError("no usable box in it", where=str(folder), remedy=summary_of(rejected))
+        raise DatasetError("no usable box in it", location=str(folder), remedy=summary_of(rejected))
     splits = group((split_of[key], one.picture) for key, one in readings.items())
     how = "as listed in ImageSets/Main" if lists else "drawn at random"
     if "val" not in split_of.values():
         splits["train"], splits["val"] = hold_out(splits.get("train", []), val, seed, str(folder))
         how = "val drawn at random from the listed training images" if lists else how
     for split in sorted(set(split_of.values()) - splits.keys()):
-        raise DatasetError(f"no usable image in split {split}", where=str(folder), remedy=summary_of(rejected))
+        raise DatasetError(f"no usable image in split {split}", location=str(folder), remedy=summary_of(rejected))
     splits = {split: splits[split] for split in SPLITS if split in splits}
     counts = ", ".join(f"{split} {len(pictures)}" for split, pictures in splits.items())
     content = YoloSet(splits, names or tuple(sorted(met)), tuple(rejected))
@@ -133,7 +133,7 @@ def _check_names(names: tuple[str, ...], met: set[str], folder: Path) -> None:
     for name in names:
         if met and name not in met:
             what = f"no object of class {name!r} in {folder}"
-            raise ConfigError(what, where="--names", remedy=did_you_mean(name, met))
+            raise ConfigError(what, location="--names", remedy=did_you_mean(name, met))
 
 
 def _read(

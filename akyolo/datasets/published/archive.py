@@ -62,7 +62,9 @@ def unpack(archive: Path, into: Path) -> None:
     except BROKEN as error:
         if getattr(error, "errno", None):  # of the file system; bz2 says without a number what it cannot read
             raise
-        raise BrokenArchiveError(f"is no whole archive: {error}", where=str(archive), remedy="Get it again.") from error
+        raise BrokenArchiveError(
+            f"is no whole archive: {error}", location=str(archive), remedy="Get it again."
+        ) from error
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:
@@ -73,7 +75,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DatasetError(f"{needed:,} bytes are needed {purpose}, {free:,} are free", where=str(folder))
+        raise DatasetError(f"{needed:,} bytes are needed {purpose}, {free:,} are free", location=str(folder))
 
 
 def _check(members: Iterator[Member], limit: int, archive: Path) -> list[Member]:
@@ -91,7 +93,7 @@ def _check(members: Iterator[Member], limit: int, archive: Path) -> list[Member]
             fault = f"and those before it claim {claimed:,} bytes, more than {GROWTH} times the archive's own size"
         if fault:
             remedy = "No data set needs that; nothing was unpacked."
-            raise DatasetError(f"hostile archive: {one.name[:200]!r} {fault}", where=str(archive), remedy=remedy)
+            raise DatasetError(f"hostile archive: {one.name[:200]!r} {fault}", location=str(archive), remedy=remedy)
         checked.append(one)
     return checked
 
@@ -134,7 +136,7 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
         with tarfile.open(archive) as opened_tar:
             yield (_of_tar(opened_tar, info) for info in opened_tar)
     else:
-        raise BrokenArchiveError("is neither a zip nor a tar file", where=str(archive), remedy="Get it again.")
+        raise BrokenArchiveError("is neither a zip nor a tar file", location=str(archive), remedy="Get it again.")
 
 
 def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:

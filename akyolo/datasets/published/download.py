@@ -48,7 +48,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
     kept = f" {part.stat().st_size:,} bytes are kept; the same command goes on from there." if part.exists() else ""
     raise DatasetError(
         f"cannot be downloaded: {'; '.join(dict.fromkeys(tried)) or 'the spec names no mirror'}",
-        where=archive.file,
+        location=archive.file,
         remedy=f"Get it in another way and name its folder with --from.{kept}",
     )
 
@@ -77,9 +77,9 @@ def verify(archive: Archive, file: Path) -> None:
     """
     size = file.stat().st_size
     if archive.bytes is not None and size != archive.bytes:
-        raise DatasetError(f"has {size:,} bytes, {archive.bytes:,} are expected", where=str(file), remedy=ALTERED)
+        raise DatasetError(f"has {size:,} bytes, {archive.bytes:,} are expected", location=str(file), remedy=ALTERED)
     if archive.md5 is not None and (found := md5_of(file)) != archive.md5:
-        raise DatasetError(f"has MD5 {found}, {archive.md5} is expected", where=str(file), remedy=ALTERED)
+        raise DatasetError(f"has MD5 {found}, {archive.md5} is expected", location=str(file), remedy=ALTERED)
 
 
 def md5_of(file: Path) -> str:

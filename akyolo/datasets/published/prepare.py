@@ -83,8 +83,8 @@ def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule
                 return Prepared(root / DATA_YAML, done, fresh=False)
             return Prepared(root / DATA_YAML, _prepare(spec, root, archives, boxes, key), fresh=True)
     except OSError as error:
-        where = str(error.filename or root)
-        raise DatasetError(f"the file system refuses: {error.strerror or error}", where=where) from error
+        location = str(error.filename or root)
+        raise DatasetError(f"the file system refuses: {error.strerror or error}", location=location) from error
 
 
 def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | None:
@@ -98,7 +98,7 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
         different = ", ".join(name for name in key if made.get(name) != key[name])
         raise ConfigError(
             f"holds a data set prepared with another {different}",
-            where=str(root),
+            location=str(root),
             remedy=f"Name a new folder, or delete {root / MANIFEST} to prepare it anew.",
         )
     if files != _inventory(root, spec):
@@ -202,7 +202,7 @@ def _read_pins(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (AttributeError, TypeError, ValueError) as error:
-        raise DatasetError(f"no JSON of sums: {error}", where=str(file)) from error
+        raise DatasetError(f"no JSON of sums: {error}", location=str(file)) from error
 
 
 def _pinned(archive: Archive, pins: dict[str, Any]) -> Archive:
@@ -215,7 +215,7 @@ def _on_disk(archives: list[Archive], folder: Path) -> list[Path]:
     files = [folder / archive.file for archive in archives]
     if missing := [file.name for file in files if not file.is_file()]:
         raise DatasetError(
-            f"not there: {', '.join(missing)}", where=str(folder), remedy="Without --from they are downloaded."
+            f"not there: {', '.join(missing)}", location=str(folder), remedy="Without --from they are downloaded."
         )
     for archive, file in zip(archives, files, strict=True):
         print(f"akyolo: checking {file.name}", file=sys.stderr)
@@ -252,7 +252,7 @@ def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> Readout:
     readout, names = coco.read_coco(annotations, find)
     if names != spec.names:
         what = f"has another class list: {', '.join(names)}"
-        raise DatasetError(what, where=annotations.name, remedy=f"expected {', '.join(spec.names)}")
+        raise DatasetError(what, location=annotations.name, remedy=f"expected {', '.join(spec.names)}")
     return readout
 
 
@@ -264,12 +264,12 @@ def _check(spec: Spec, readouts: dict[str, Readout]) -> None:
     """Refuse what no published set has, and counts that differ."""
     for split, one in readouts.items():
         if surprises := one.surprises():
-            raise DatasetError(f"split {split} cannot be used: {summary_of(surprises)}", where=spec.file)
+            raise DatasetError(f"split {split} cannot be used: {summary_of(surprises)}", location=spec.file)
         found, expected = one.counts(), spec.splits[split].counts
         wrong = [f"{name} {found[name]:,} instead of {n:,}" for name, n in expected.items() if found[name] != n]
         if wrong:
             what = f"split {split} has {', '.join(wrong)}"
-            raise DatasetError(what, where=spec.file, remedy="Get the archives again; nothing was written.")
+            raise DatasetError(what, location=spec.file, remedy="Get the archives again; nothing was written.")
 
 
 def _as_set(spec: Spec, readouts: dict[str, Readout]) -> YoloSet:

@@ -36,7 +36,7 @@ def read_voc(sources: Sources, rule: BoxRule, names: tuple[str, ...]) -> Readout
         found, xmls = by_stem(images), by_stem(annotations, frozenset({".xml"}))
         for stem in _stems(stems) if stems else sorted(found.keys() | xmls.keys()):
             if stem in pairs:
-                raise DatasetError(f"{stem} stands twice", where=str(stems or images))
+                raise DatasetError(f"{stem} stands twice", location=str(stems or images))
             pairs[stem] = found.get(stem), xmls.get(stem)
     rejected: list[Rejection] = []
     pictures: list[Picture] = []
@@ -61,7 +61,7 @@ def _stems(file: Path) -> list[str]:
     try:
         return [line.split()[0] for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"the list cannot be read: {error}", where=str(file)) from error
+        raise DatasetError(f"the list cannot be read: {error}", location=str(file)) from error
 
 
 def _read(

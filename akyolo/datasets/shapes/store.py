@@ -38,7 +38,7 @@ class Spec:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         if raw["names"] != list(OUTLINES):
             raise DatasetError(
-                f"names are {raw['names']}", where=str(path), remedy=f"expected {list(OUTLINES)}, in this order"
+                f"names are {raw['names']}", location=str(path), remedy=f"expected {list(OUTLINES)}, in this order"
             )
         return cls(tuple(raw["names"]), raw["images"]["train"], raw["images"]["val"], raw["size"], raw["seed"])
 
@@ -71,7 +71,7 @@ def prepare(root: Path | None = None, spec: Spec | None = None) -> Path:
     except OSError as error:
         raise DatasetError(
             f"the shapes data set cannot be written: {error}",
-            where=str(root),
+            location=str(root),
             remedy="it needs about 40 MB in a folder you may write to",
         ) from error
     return file

@@ -48,12 +48,14 @@ def read_data_yaml(file: Path) -> DataYaml:
     data = read_plain_yaml(file, refuse=RUN)
     root = Path(str(data.get("path") or file.parent.absolute()))
     if not root.is_dir():
-        raise DatasetError(f"path {str(root)!r} is no folder", where=str(file), remedy="Write it as an absolute path.")
+        raise DatasetError(
+            f"path {str(root)!r} is no folder", location=str(file), remedy="Write it as an absolute path."
+        )
     if "validation" in data:
         data.setdefault("val", data["validation"])
     for split in ("train", "val"):
         if not data.get(split):
-            raise DatasetError(f"has no {split}", where=str(file), remedy=f"{split}: images/{split}, for example")
+            raise DatasetError(f"has no {split}", location=str(file), remedy=f"{split}: images/{split}, for example")
     images = {split: _images(file, root, split, data[split]) for split in SPLITS if data.get(split)}
     return DataYaml(file, images, _names(file, data), _keypoints(file, data.get("kpt_shape", (0, 0))))
 
@@ -71,36 +73,36 @@ def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(names, dict):
         names = {int(key) if str(key).isdecimal() else key: value for key, value in names.items()}
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            raise DatasetError("names are not numbered 0, 1, 2, ...", where=str(file))
+            raise DatasetError("names are not numbered 0, 1, 2, ...", location=str(file))
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise DatasetError("has no names", where=str(file), remedy="names: [cat, dog], for example")
+        raise DatasetError("has no names", location=str(file), remedy="names: [cat, dog], for example")
     if count is not None and count != len(names):
-        raise DatasetError(f"nc is {count}, but there are {len(names)} names", where=str(file))
+        raise DatasetError(f"nc is {count}, but there are {len(names)} names", location=str(file))
     return tuple(map(str, names))
 
 
 def _keypoints(file: Path, shape: Any) -> int:
     if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(isinstance(n, int) and n >= 0 for n in shape):
         what = f"kpt_shape is {shape!r}"
-        raise DatasetError(what, where=str(file), remedy="kpt_shape: [17, 3]: how many, and the numbers of each")
+        raise DatasetError(what, location=str(file), remedy="kpt_shape: [17, 3]: how many, and the numbers of each")
     return int(shape[0] * shape[1])
 
 
 def _images(file: Path, root: Path, split: str, value: Any) -> list[Path]:
     found: set[Path] = set()
     for one in value if isinstance(value, list) else [value]:
-        where = root / str(one)
-        if not where.exists() and str(one).startswith("../"):  # as Roboflow writes it, and Ultralytics reads it
-            where = root / str(one).removeprefix("../")
-        if where.is_dir():
-            found.update(images_below(where))
-        elif where.suffix == ".txt" and where.is_file():
-            found.update(_listed(where))
+        location = root / str(one)
+        if not location.exists() and str(one).startswith("../"):  # as Roboflow writes it, and Ultralytics reads it
+            location = root / str(one).removeprefix("../")
+        if location.is_dir():
+            found.update(images_below(location))
+        elif location.suffix == ".txt" and location.is_file():
+            found.update(_listed(location))
         else:
-            raise DatasetError(f"{split}: {str(where)!r} is no folder and no list of images", where=str(file))
+            raise DatasetError(f"{split}: {str(location)!r} is no folder and no list of images", location=str(file))
     if not found:
-        raise DatasetError(f"{split} holds no images", where=str(file))
+        raise DatasetError(f"{split} holds no images", location=str(file))
     return sorted(found)
 
 

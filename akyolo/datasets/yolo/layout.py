@@ -68,7 +68,7 @@ def check_outside(out: Path, source: Path) -> None:
     """
     target, origin = out.resolve(), source.resolve()
     if target == origin or origin in target.parents:
-        raise ConfigError(f"lies in {source}, which is never written to", where=str(out))
+        raise ConfigError(f"lies in {source}, which is never written to", location=str(out))
 
 
 def check_empty(out: Path) -> None:
@@ -79,7 +79,7 @@ def check_empty(out: Path) -> None:
     """
     target = out.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError("exists already and is not an empty folder", where=str(out), remedy="Name a new folder.")
+        raise ConfigError("exists already and is not an empty folder", location=str(out), remedy="Name a new folder.")
 
 
 def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
@@ -99,7 +99,7 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         remedy = None if copy else "Where symbolic links are not allowed, --copy copies the images."
-        raise DatasetError(reason, where=str(out), remedy=remedy) from error
+        raise DatasetError(reason, location=str(out), remedy=remedy) from error
 
 
 def copy_file(source: Path, image: Path) -> None:

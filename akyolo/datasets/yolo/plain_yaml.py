@@ -38,21 +38,23 @@ def read_plain_yaml(file: Path, *, refuse: tuple[str, ...] = ()) -> dict[str, An
         node = yaml.compose(text, Loader=_PlainLoader)
         data = yaml.load(text, Loader=_PlainLoader)
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=str(file)) from error
+        raise DatasetError(
+            f"cannot be read: {getattr(error, 'strerror', None) or error}", location=str(file)
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise DatasetError(f"no plain YAML: {error.problem or error.context}", where=where) from error
+        location = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise DatasetError(f"no plain YAML: {error.problem or error.context}", location=location) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: dates such as 2001-99-99
-        raise DatasetError(f"no plain YAML: {str(error).splitlines()[0]}", where=str(file)) from error
+        raise DatasetError(f"no plain YAML: {str(error).splitlines()[0]}", location=str(file)) from error
     if not isinstance(node, yaml.MappingNode):
-        raise DatasetError("is no mapping of keys to values", where=str(file))
+        raise DatasetError("is no mapping of keys to values", location=str(file))
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
     for name in refuse:
         if data.get(name):
             raise DatasetError(
                 f"{name!r} is refused: it would be run as a program, or fetched",
-                where=f"{file}:{lines.get(name) or lines['<<']}",  # of another mapping that is merged into this one
+                location=f"{file}:{lines.get(name) or lines['<<']}",  # of another mapping that is merged into this one
                 remedy="Remove the key; `akyolo data prepare` downloads data sets, and checks what it gets.",
             )
     return data

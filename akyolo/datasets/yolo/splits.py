@@ -25,14 +25,14 @@ def read_lists(folder: Path, key_of: Callable[[str], str]) -> dict[str, tuple[st
         try:
             lines = file.read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            raise DatasetError("the split list is not UTF-8 text", where=str(file)) from error
+            raise DatasetError("the split list is not UTF-8 text", location=str(file)) from error
         keys = tuple(key_of(line.strip()) for line in lines if line.strip())
         if keys:
             lists[name] = keys
     return lists
 
 
-def assign(lists: Mapping[str, tuple[str, ...]], where: str) -> dict[str, str]:
+def assign(lists: Mapping[str, tuple[str, ...]], location: str) -> dict[str, str]:
     """Key -> its one split, from the lists that are there.
 
     `trainval` is asked only where train or val is missing: it is train, or gives the missing half as its remainder.
@@ -48,7 +48,7 @@ def assign(lists: Mapping[str, tuple[str, ...]], where: str) -> dict[str, str]:
     if not chosen.get("train"):
         raise DatasetError(
             f"no list to train on, only {' and '.join(sorted(lists))}.txt",
-            where=where,
+            location=location,
             remedy="Add a train.txt, or import a copy without ImageSets/Main for a random split.",
         )
     split_of: dict[str, str] = {}
@@ -57,7 +57,7 @@ def assign(lists: Mapping[str, tuple[str, ...]], where: str) -> dict[str, str]:
             if split_of.setdefault(key, split) != split:
                 raise DatasetError(
                     f"{key} is listed in {split_of[key]} and in {split}",
-                    where=where,
+                    location=location,
                     remedy="An image seen in training says nothing in a test: take it out of one of the lists.",
                 )
     return split_of
@@ -71,10 +71,10 @@ def group(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
     return groups
 
 
-def hold_out(items: list[T], fraction: float, seed: int, where: str) -> tuple[list[T], list[T]]:
+def hold_out(items: list[T], fraction: float, seed: int, location: str) -> tuple[list[T], list[T]]:
     """Split at random into (train, val), at least one each; the same items and seed give the same split."""
     if len(items) < 2:
-        raise DatasetError(f"{len(items)} usable image cannot be split into train and val", where=where)
+        raise DatasetError(f"{len(items)} usable image cannot be split into train and val", location=location)
     count = min(max(round(fraction * len(items)), 1), len(items) - 1)
     order = list(range(len(items)))
     random.Random(seed).shuffle(order)

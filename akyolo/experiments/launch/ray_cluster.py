@@ -62,7 +62,7 @@ def _check_answer(address: str) -> None:
         why = f"no Ray cluster can be used there: {error.stderr.strip().splitlines()[-1]}"
     else:
         return
-    raise ConfigError(why, where=f"--address {address}", remedy="`ray status` shows a cluster on its machines")
+    raise ConfigError(why, location=f"--address {address}", remedy="`ray status` shows a cluster on its machines")
 
 
 def _launch(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:

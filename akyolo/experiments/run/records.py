@@ -84,18 +84,20 @@ def read_record(file: Path) -> Record:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot be read as a record: {first_line(error)}", where=str(file), remedy=AGAIN) from None
+        raise ConfigError(
+            f"cannot be read as a record: {first_line(error)}", location=str(file), remedy=AGAIN
+        ) from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         has = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ConfigError(f"is no record of format {FORMAT} (format: {has!r})", where=str(file), remedy=AGAIN)
+        raise ConfigError(f"is no record of format {FORMAT} (format: {has!r})", location=str(file), remedy=AGAIN)
     fields = {field.name: field.type for field in dataclasses.fields(Record)}
     if wrong := sorted(fields.keys() ^ found.keys()):
-        raise ConfigError(f"is no record: {', '.join(wrong)} missing or unknown", where=str(file), remedy=AGAIN)
+        raise ConfigError(f"is no record: {', '.join(wrong)} missing or unknown", location=str(file), remedy=AGAIN)
     if wrong := [name for name, kind in fields.items() if not _is(found[name], kind)]:
-        raise ConfigError(f"is no record: {', '.join(wrong)} of the wrong type", where=str(file), remedy=AGAIN)
+        raise ConfigError(f"is no record: {', '.join(wrong)} of the wrong type", location=str(file), remedy=AGAIN)
     if not found["curve"] or found["asked"].get("protocol") not in found["metrics"]:
         raise ConfigError(
-            "is no record: it holds no epoch, or not the metrics asked for", where=str(file), remedy=AGAIN
+            "is no record: it holds no epoch, or not the metrics asked for", location=str(file), remedy=AGAIN
         )
     return Record(**found)
 

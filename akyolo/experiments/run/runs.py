@@ -94,7 +94,7 @@ def check_model(home: Path, row: TableRow) -> None:
     file = home / Path(row.base).name
     if file.exists() and file.read_text(encoding="utf-8") != model_yaml_text(model_of(row)):
         raise ConfigError(
-            f"{row.base} has changed since this run was begun", where=str(file), remedy="use another --name"
+            f"{row.base} has changed since this run was begun", location=str(file), remedy="use another --name"
         )
 
 
@@ -109,7 +109,7 @@ def alone(folder: Path, patience: float) -> Iterator[None]:
         with FileLock(folder / LOCK, timeout=patience):
             yield
     except Timeout:
-        raise ConfigError("is being run by another process", where=str(folder)) from None
+        raise ConfigError("is being run by another process", location=str(folder)) from None
 
 
 def is_being_run(home: Path) -> bool:
@@ -168,7 +168,7 @@ class Starts:
         try:
             self.entries: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.exists() else []
         except ValueError as error:
-            raise ConfigError(f"cannot be read: {error}", where=str(file), remedy=AGAIN) from None
+            raise ConfigError(f"cannot be read: {error}", location=str(file), remedy=AGAIN) from None
 
     def train(self, model: YOLO, epoch: int, **arguments: Any) -> None:
         """Train `model`, which begins at this epoch."""
@@ -239,7 +239,7 @@ def _curve(results: Mapping[str, Sequence[float]], begun: set[int], where: Path)
         curve.append({"epoch": epoch, "seconds": now - (0.0 if epoch in begun else before), **finite})
         before = now
     if not curve or [entry["epoch"] for entry in curve] != [*range(1, len(curve) + 1)]:
-        raise ConfigError("does not hold the results of each epoch", where=str(where), remedy=AGAIN)
+        raise ConfigError("does not hold the results of each epoch", location=str(where), remedy=AGAIN)
     return curve
 
 

@@ -30,7 +30,7 @@ def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", where=str(folder)) from None
+        raise ConfigError(f"cannot be written: {error.strerror}", location=str(folder)) from None
     with alone(folder, 0):
         remove_partial(folder)
         text, file = _text(spec).encode(), AtomicPath(folder / SPEC)
@@ -55,9 +55,9 @@ def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
     if (folder / SPEC).exists():
         different = list(dict.fromkeys(_different(read_spec_file(folder / SPEC), yaml.safe_load(_text(spec)))))
         if told := [one for one in different if one != STATED] or different:
-            raise ConfigError(f"holds other runs: {'; '.join(told)}", where=str(folder), remedy="use another --name")
+            raise ConfigError(f"holds other runs: {'; '.join(told)}", location=str(folder), remedy="use another --name")
     elif folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise ConfigError(f"is not empty and has no {SPEC}", where=str(folder), remedy="use another --name")
+        raise ConfigError(f"is not empty and has no {SPEC}", location=str(folder), remedy="use another --name")
 
 
 def _text(spec: Mapping[str, Any]) -> str:

@@ -61,14 +61,14 @@ def run_words(words: Sequence[str]) -> None:
 def _named(spec: Spec, name: str, file: Path) -> TableRow:
     rows = {row.row: row for row in spec.rows}
     if name not in rows:
-        raise ConfigError(f"there is no row {name!r}", where=str(file))
+        raise ConfigError(f"there is no row {name!r}", location=str(file))
     return rows[name]
 
 
 def _numbered(spec: Spec, index: int, file: Path) -> tuple[TableRow, int]:
     runs = runs_in_order(spec)
     if not 0 <= index < len(runs):
-        raise ConfigError(f"there is no run {index}: 0 to {len(runs) - 1} are there", where=str(file))
+        raise ConfigError(f"there is no run {index}: 0 to {len(runs) - 1} are there", location=str(file))
     return runs[index]
 
 

@@ -21,7 +21,7 @@ def tables_named(content: Mapping[str, Any], names: Sequence[str]) -> list[dict[
     known = [str(table["table"]) for table in content["tables"]]
     for name in names:
         if name not in known:
-            raise ConfigError(f"there is no table {name!r}", where="--table", remedy=did_you_mean(name, known))
+            raise ConfigError(f"there is no table {name!r}", location="--table", remedy=did_you_mean(name, known))
     return [table for table in content["tables"] if not names or str(table["table"]) in names]
 
 
@@ -44,7 +44,7 @@ def rows_named(tables: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Col
     for text in names:
         for name in [text] if text in by_name else [part.strip() for part in text.split(",")]:
             if name not in by_name:
-                raise ConfigError(f"there is no row {name!r}", where="--rows", remedy=did_you_mean(name, by_name))
+                raise ConfigError(f"there is no row {name!r}", location="--rows", remedy=did_you_mean(name, by_name))
             meant |= by_name[name]
     return meant or {name for same in by_name.values() for name in same}
 

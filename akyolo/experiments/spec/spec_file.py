@@ -39,12 +39,12 @@ def read_spec_file(file: Path) -> dict[str, Any]:
     try:
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read as a spec: {first_line(error)}", where=str(file)) from None
+        raise ConfigError(f"cannot be read as a spec: {first_line(error)}", location=str(file)) from None
     try:
         for value, keys, where in _mappings(spec):
             _check(value, keys, where)
     except ConfigError as error:
-        raise ConfigError(f"is no spec: {error.what}", where=str(file), remedy=error.remedy) from None
+        raise ConfigError(f"is no spec: {error.what}", location=str(file), remedy=error.remedy) from None
     return dict(spec)
 
 

@@ -134,7 +134,7 @@ def check_data(name: Any) -> None:
     try:
         check_det_dataset(file, autodownload=False)
     except Exception as error:  # upstream raises whatever it meets first
-        raise DatasetError(first_line(error), where=name) from None
+        raise DatasetError(first_line(error), location=name) from None
 
 
 def fetch_data(name: str) -> int:
@@ -151,7 +151,7 @@ def fetch_data(name: str) -> int:
     try:
         return int(check_det_dataset(name)["nc"])
     except Exception as error:  # upstream raises whatever it meets first
-        raise DatasetError(first_line(error), where=name) from None
+        raise DatasetError(first_line(error), location=name) from None
 
 
 def _check_source(name: str) -> None:

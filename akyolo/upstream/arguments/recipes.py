@@ -78,24 +78,24 @@ def read_recipe(name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"no valid YAML: {first_line(error)}", where=str(file)) from None
+        raise ConfigError(f"no valid YAML: {first_line(error)}", location=str(file)) from None
     if not isinstance(values, dict):
-        raise ConfigError("a recipe is a mapping of training arguments", where=str(file))
+        raise ConfigError("a recipe is a mapping of training arguments", location=str(file))
     _check_values(values, str(file), sorted(DEFAULT_CFG_DICT.keys() - NOT_OF_A_RECIPE))
     return values
 
 
-def _check_values(values: dict[str, Any], where: str, known: Sequence[str]) -> None:
+def _check_values(values: dict[str, Any], location: str, known: Sequence[str]) -> None:
     for key in values:
         if key not in known:
             raise ConfigError(
-                f"{key!r} is no training argument of a recipe", where=where, remedy=did_you_mean(str(key), known)
+                f"{key!r} is no training argument of a recipe", location=location, remedy=did_you_mean(str(key), known)
             )
     try:
         check_cfg(dict(values))
         check_training_values(values)
         check_batch(values.get("batch", 16), may_be_found=True)
     except ConfigError as error:
-        raise ConfigError(error.what, where=where, remedy=error.remedy) from None
+        raise ConfigError(error.what, location=location, remedy=error.remedy) from None
     except (TypeError, ValueError) as error:
-        raise ConfigError(first_line(error), where=where) from None
+        raise ConfigError(first_line(error), location=location) from None

@@ -55,10 +55,10 @@ def image_names(data: str, files: Iterable[str]) -> list[str]:
     return [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
 
 
-def _images(where: Any, fraction: float) -> list[str]:
+def _images(location: Any, fraction: float) -> list[str]:
     """As upstream's data set lists them."""
     with silence():  # it would time the disk
-        return BaseDataset.get_img_files(SimpleNamespace(fraction=fraction, prefix=""), where)
+        return BaseDataset.get_img_files(SimpleNamespace(fraction=fraction, prefix=""), location)
 
 
 def names_of(names: Mapping[int, str] | Sequence[str]) -> tuple[str, ...]:
@@ -81,15 +81,15 @@ def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.i
     try:
         found: dict[str, Any] = check_det_dataset(data, autodownload=False, split=split)
     except Exception as error:  # upstream raises whatever it meets first
-        raise DatasetError(first_line(error), where=data) from None
+        raise DatasetError(first_line(error), location=data) from None
     listed = set(image_names(data, split_images(data, split)))
     if unknown := [name for name in images if name not in listed]:
-        raise DatasetError(f"has no {unknown[0]} among its {len(listed)} {split} images", where=data)
+        raise DatasetError(f"has no {unknown[0]} among its {len(listed)} {split} images", location=data)
     root, names = Path(found["path"]).resolve(), names_of(found["names"])
     files_of_splits = found.get("annotations") or {}
     if not isinstance(files_of_splits, dict):
         raise DatasetError(
-            "'annotations' must name a file for each split", where=data, remedy="annotations: {val: FILE}"
+            "'annotations' must name a file for each split", location=data, remedy="annotations: {val: FILE}"
         )
     if file := files_of_splits.get(split):
         truth = from_coco_json(root / file).of(images, str(root / file))
@@ -99,14 +99,14 @@ def read_truth(data: str, split: str, images: Sequence[str], sizes: NDArray[np.i
     return from_labels(images, sizes, files, names), False
 
 
-def check_names(ours: Sequence[str], theirs: Sequence[str], where: str) -> None:
+def check_names(ours: Sequence[str], theirs: Sequence[str], location: str) -> None:
     """Refuse another list of classes.
 
     Raises:
         DatasetError: it says where they part.
     """
     if len(ours) != len(theirs):
-        raise DatasetError(f"has {len(theirs)} classes, not {len(ours)}", where=where)
+        raise DatasetError(f"has {len(theirs)} classes, not {len(ours)}", location=location)
     for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         if one != other:
-            raise DatasetError(f"calls class {index} {other!r}, not {one!r}", where=where)
+            raise DatasetError(f"calls class {index} {other!r}, not {one!r}", location=location)

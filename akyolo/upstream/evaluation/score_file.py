@@ -47,7 +47,9 @@ def read_both(file: Path, data: str | None = None, annotations: Path | None = No
     if file.suffix == ".json":
         if annotations is None:
             raise ConfigError(
-                "is a json of results, which does not say of what", where=str(file), remedy="give --annotations GT.json"
+                "is a json of results, which does not say of what",
+                location=str(file),
+                remedy="give --annotations GT.json",
             )
         return read_coco_results(file, annotations)
     found = read_detections(file)
@@ -77,34 +79,34 @@ def truth_for(found: Detections, source: str, data: str | None = None, annotatio
     Raises:
         DatasetError: the ground truth is not there, or is not that of these detections.
     """
-    where = str(annotations or data or found.data)
+    location = str(annotations or data or found.data)
     if annotations:
-        truth = matched(found, from_coco_json(annotations), where)
+        truth = matched(found, from_coco_json(annotations), location)
     else:
-        check_data(where)
-        read, _ = read_truth(resolve_data({"data": where})["data"], found.split or "val", found.images, found.sizes)
-        truth = matched(found, read, where)
+        check_data(location)
+        read, _ = read_truth(resolve_data({"data": location})["data"], found.split or "val", found.images, found.sizes)
+        truth = matched(found, read, location)
     comparable = found.annotations or not annotations  # labels and a json have no checksum in common
     if comparable and truth.sha256 != found.labels_sha256:
         ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
-        raise DatasetError(f"has other labels ({ours}) than {source} was made with ({theirs})", where=where)
+        raise DatasetError(f"has other labels ({ours}) than {source} was made with ({theirs})", location=location)
     return truth
 
 
-def matched(found: Detections, truth: GroundTruth, where: str) -> GroundTruth:
+def matched(found: Detections, truth: GroundTruth, location: str) -> GroundTruth:
     """Return the part of `truth` that these detections are of, in their order of images.
 
     Raises:
         DatasetError: an image, a class or a size differs.
     """
     if truth.images != found.images:
-        truth = truth.of(found.images, where)
+        truth = truth.of(found.images, location)
     if found.only is not None:
         truth = truth.only(found.only)
     if found.single_cls:
         truth = truth.as_one_class(found.names[0])
-    check_names(found.names, truth.names, where)
+    check_names(found.names, truth.names, location)
     if len(wrong := np.flatnonzero((truth.sizes != found.sizes).any(axis=1))):
         name, there, here = found.images[wrong[0]], truth.sizes[wrong[0]], found.sizes[wrong[0]]
-        raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", where=where)
+        raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", location=location)
     return truth

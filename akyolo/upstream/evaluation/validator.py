@@ -90,7 +90,7 @@ class StoringValidator(DetectionValidator):
         if any(one in theirs for one, _ in renamed):
             raise DatasetError(
                 f"has the classes of the model in another order: {', '.join(theirs)}",
-                where=str(self.args.data),
+                location=str(self.args.data),
                 remedy=f"the model was trained on {', '.join(ours)}",
             )
         if renamed:
@@ -102,7 +102,7 @@ class StoringValidator(DetectionValidator):
         if missing := there - len(self.dataloader.dataset.im_files):
             raise DatasetError(
                 f"{missing} of {there} images, or their labels, cannot be used: they would not count",
-                where=str(self.args.data),
+                location=str(self.args.data),
                 remedy="the messages above name them",
             )
         images = image_names(self.args.data, self.dataloader.dataset.im_files)

@@ -96,7 +96,7 @@ def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
     more = f"; and {len(named) - 3} more" if len(named) > 3 else ""
     raise DatasetError(
         f"{bad} of {total} images cannot be used: {'; '.join(named[:3])}{more}",
-        where=str(path.with_suffix("")),
+        location=str(path.with_suffix("")),
         remedy=("`akyolo data check data.yaml` lists every fault; " if has_labels else "")
         + "allow_bad=True trains on the rest",
     )

@@ -62,6 +62,6 @@ class FiniteLoss(BaseTrainer):
         save(state, dump)
         raise TrainingError(
             f"the loss is not finite in epoch {state['epoch']}: {state['loss']}",
-            where=", ".join(files[:3]) + (f" and {len(files) - 3} more images" if len(files) > 3 else ""),
+            location=", ".join(files[:3]) + (f" and {len(files) - 3} more images" if len(files) > 3 else ""),
             remedy=f"{dump} holds weights and batch of this step; nan_recovery=True goes on as Ultralytics would",
         )

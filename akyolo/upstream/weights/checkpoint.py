@@ -32,7 +32,7 @@ def check_loadable(weights: str | Path) -> None:
             f"there is no file {str(weights)!r}", remedy=did_you_mean(file.name, near) if near else None
         )
     if (best := file / "weights" / "best.pt").exists():
-        raise CheckpointError("is a folder", where=str(weights), remedy=f"name {best}")
+        raise CheckpointError("is a folder", location=str(weights), remedy=f"name {best}")
     if file.suffix.lower() != ".pt":
         return  # an export
     try:
@@ -40,11 +40,11 @@ def check_loadable(weights: str | Path) -> None:
     except Exception as error:  # whatever a damaged or hostile file raises
         raise CheckpointError(
             f"not readable as weights ({first_line(error)})",
-            where=str(weights),
+            location=str(weights),
             remedy="use a checkpoint that akyolo or Ultralytics wrote; if it was one, copy it again",
         ) from None
     if not isinstance(checkpoint.get("ema") or checkpoint.get("model"), nn.Module):
-        raise CheckpointError("holds no model", where=str(weights), remedy="use a checkpoint with its model")
+        raise CheckpointError("holds no model", location=str(weights), remedy="use a checkpoint with its model")
 
 
 def check_resumable(checkpoint: Any, weights: Any) -> None:
@@ -57,7 +57,7 @@ def check_resumable(checkpoint: Any, weights: Any) -> None:
     if state.get("epoch", -1) < 0 or state.get("optimizer") is None:
         raise CheckpointError(
             "holds no unfinished training to resume",
-            where=str(weights),
+            location=str(weights),
             remedy="resume takes the last.pt of a training that was interrupted; to train on, leave resume out",
         )
 
@@ -76,6 +76,6 @@ def check_classes(model: Any, name: Any, data: Any) -> None:
     if have != wanted:
         raise CheckpointError(
             f"made for {have} classes, but {data} has {wanted}",
-            where=str(name),
+            location=str(name),
             remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
         )

@@ -61,7 +61,9 @@ def import_weights(file: Path, name: str | None = None) -> Imported:
     cfg = read_model_yaml(name)
     anchors = original.get(f"model.{row}.anchors")
     if anchors is None or anchors.ndim != 3 or not anchors.shape[1] or anchors.shape[2] != 2:
-        raise CheckpointError(f"holds no anchors (levels, n, 2), model.{row}.anchors", where=str(file), remedy=HOW_TO)
+        raise CheckpointError(
+            f"holds no anchors (levels, n, 2), model.{row}.anchors", location=str(file), remedy=HOW_TO
+        )
     classes = output.shape[0] // anchors.shape[1] - 5
     # in units of the stride, which is known once the model is built; until then the numbers do
     model: Any = build_detector({**cfg, "nc": classes, "anchors": anchors.flatten(1).tolist()})
@@ -91,9 +93,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file raises
-        raise CheckpointError(f"no state dict ({first_line(error)})", where=str(file), remedy=HOW_TO) from None
+        raise CheckpointError(f"no state dict ({first_line(error)})", location=str(file), remedy=HOW_TO) from None
     if not isinstance(found, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items()):
-        raise CheckpointError("holds something besides tensors by name", where=str(file), remedy=HOW_TO)
+        raise CheckpointError("holds something besides tensors by name", location=str(file), remedy=HOW_TO)
     return dict(found)
 
 
@@ -103,7 +105,7 @@ def _head(original: Mapping[str, Tensor], file: Path) -> tuple[str, Tensor]:
         if (match := OUTPUT.fullmatch(key)) and value.ndim == 4:
             return match[1], value
     raise CheckpointError(
-        "holds no head of YOLOv5 or YOLOv7 (model.<row>.m.0.weight)", where=str(file), remedy="these can be imported"
+        "holds no head of YOLOv5 or YOLOv7 (model.<row>.m.0.weight)", location=str(file), remedy="these can be imported"
     )
 
 
@@ -112,7 +114,7 @@ def _model_of(original: Mapping[str, Tensor], row: str, file: Path) -> str:
     if family is None or stem is None or stem.ndim != 4 or (family == "yolov5" and len(stem) not in STEMS):
         raise CheckpointError(
             f"of an architecture that is not known here (its head is row {row})",
-            where=str(file),
+            location=str(file),
             remedy="name a model YAML with --model",
         )
     return f"{family}{STEMS[len(stem)]}.yaml" if family == "yolov5" else f"{family}.yaml"
@@ -138,6 +140,6 @@ def _check_fit(given: Mapping[str, Tensor], own: Mapping[str, Tensor], file: Pat
             shapes = f" {list(given[keys[0]].shape)}, not {list(own[keys[0]].shape)}" if keys is other else ""
             raise CheckpointError(
                 f"is no {name}: {len(keys)} of {len(given)} tensors {what}, {keys[0]}{shapes} first",
-                where=str(file),
+                location=str(file),
                 remedy="these are weights of another size or architecture: name its model YAML with --model",
             )
