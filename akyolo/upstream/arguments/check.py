@@ -13,12 +13,13 @@ from ultralytics.utils import DEFAULT_CFG_DICT, ROOT, YAML
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_yaml
 from ultralytics.utils.torch_utils import select_device
 
+from akyolo.checks import COUNTING, check_choice, check_number
 from akyolo.datasets.shapes.store import OUTLINES
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.resources import packaged
 from akyolo.scoring.protocols import check_protocol
 from akyolo.upstream.arguments.data import check_runs_nothing, is_upstreams, resolves_to_embedded
-from akyolo.upstream.arguments.hyperparameters import check_batch, check_choice, check_training_values
+from akyolo.upstream.arguments.hyperparameters import check_batch, check_training_values
 from akyolo.upstream.arguments.recipes import named, read_recipe
 from akyolo.upstream.logs import silence
 from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_loadable
@@ -58,8 +59,7 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
         read_recipe(recipe)
     if current.get("protocol") is not None:
         check_protocol(current["protocol"])
-    check_choice(current, "task", TASKS)
-    check_choice(current, "format", export_formats()["Argument"])
+    _check_choices(current)
     check_batch(current.get("batch", 16), may_be_found=mode == "train")
     if current.get("device") is not None:
         _check_device(current["device"])
@@ -68,7 +68,8 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
         check_data(current["data"])
     if isinstance(current.get("source"), str):
         _check_source(current["source"])
-    _check_whole(current, "iterations")
+    iterations = current.get("iterations", 1)
+    check_number(f"'iterations={iterations}'", iterations, COUNTING, error=ConfigError)
 
 
 def _refuse(check: Callable[[], Any]) -> None:
@@ -78,10 +79,10 @@ def _refuse(check: Callable[[], Any]) -> None:
         raise ConfigError(first_line(error)) from None
 
 
-def _check_whole(arguments: dict[str, Any], key: str) -> None:
-    value = arguments.get(key, 1)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"'{key}={value}' must be a whole number of at least 1")
+def _check_choices(arguments: dict[str, Any]) -> None:
+    for key, choices in (("task", TASKS), ("format", export_formats()["Argument"])):
+        if arguments.get(key) is not None:
+            check_choice(choices, error=ConfigError, any_case=True, **{key: arguments[key]})
 
 
 def _check_files(arguments: dict[str, Any]) -> None:

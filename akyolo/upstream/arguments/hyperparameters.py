@@ -3,11 +3,11 @@
 Ours are valid in commands, files, checkpoints and workers, as upstream's are.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from akyolo.errors import ConfigError, did_you_mean
+from akyolo.checks import COUNTING, POSITIVE, Numbers, check_choice, check_flag, check_number, is_flag
+from akyolo.errors import ConfigError
 
 # what our trainers act on, and upstream's would ignore
 OF_TRAINERS: dict[str, Any] = {
@@ -28,6 +28,12 @@ OF_ANCHOR_HEADS: dict[str, Any] = {
     "obj_pos_weight": 1.0,  # of positives in the objectness' cross entropy
 }
 HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
+# those that are not any number of at least 0
+NUMBERS = {
+    "anchor_t": Numbers(above=1),
+    "cls_smoothing": Numbers(at_least=0, below=1),
+    "warmup_min_iterations": Numbers(at_least=0, multiple_of=1),
+}
 OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
@@ -39,9 +45,8 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
     """
     for key in HYPERPARAMETERS.keys() & arguments.keys():
         value, default = arguments[key], HYPERPARAMETERS[key]
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise ConfigError(f"'{key}={value}' must be True or False")
+        if is_flag(default):
+            check_flag(error=ConfigError, **{key: value})
         elif default is None:
             if value is not None and not isinstance(value, str):
                 raise ConfigError(f"'{key}={value}' must be a name or a file, or several joined by +")
@@ -50,15 +55,9 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_number(key: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
-        raise ConfigError(f"'{key}={value}' must be a number of at least 0", remedy=hint)
-    if key == "anchor_t" and value <= 1:
-        raise ConfigError(f"'anchor_t={value}' must be above 1: it is a ratio of sides")
-    if key == "cls_smoothing" and value >= 1:
-        raise ConfigError(f"'cls_smoothing={value}' must be below 1")
-    if key == "warmup_min_iterations" and value != int(value):
-        raise ConfigError(f"'warmup_min_iterations={value}' must be a whole number")
+    hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
+    numbers = NUMBERS.get(key, Numbers(at_least=0))
+    check_number(f"'{key}={value}'", value, numbers, error=ConfigError, remedy=hint)
 
 
 def check_training_values(arguments: Mapping[str, Any]) -> None:
@@ -68,22 +67,12 @@ def check_training_values(arguments: Mapping[str, Any]) -> None:
         ConfigError: a value; the message names it and what would be right.
     """
     check_hyperparameters(arguments)
-    check_choice(arguments, "optimizer", OPTIMIZERS)
+    if arguments.get("optimizer") is not None:
+        check_choice(OPTIMIZERS, error=ConfigError, any_case=True, optimizer=arguments["optimizer"])
     sizes = arguments.get("imgsz", 640)
     sizes = sizes if isinstance(sizes, list | tuple) else [sizes]
-    if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
+    if not sizes or not all(side in COUNTING for side in sizes):
         raise ConfigError(f"'imgsz={arguments['imgsz']}' must be a positive whole number of pixels, or [height, width]")
-
-
-def check_choice(arguments: Mapping[str, Any], key: str, choices: Iterable[str]) -> None:
-    """Refuse a value that is none of the choices, in capitals or not.
-
-    Raises:
-        ConfigError: it names the closest.
-    """
-    value = arguments.get(key)
-    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
-        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
 
 
 def check_batch(value: Any, may_be_found: bool) -> None:
@@ -92,5 +81,5 @@ def check_batch(value: Any, may_be_found: bool) -> None:
     Raises:
         ConfigError: any other.
     """
-    if not value > 0 and not (may_be_found and value == -1):
-        raise ConfigError(f"'batch={value}' must be at least 1")
+    if not (may_be_found and value == -1):
+        check_number(f"'batch={value}'", value, POSITIVE, expected="at least 1", error=ConfigError)

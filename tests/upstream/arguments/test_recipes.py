@@ -126,7 +126,7 @@ def test_every_shipped_model_names_a_recipe_there_is(file):
         ("obj: 1e-3\n", "write 0.001 or 1.0e-3"),
         ("model: a.pt\n", "'model' is no training argument of a recipe"),
         ("lr0: fast\n", "'lr0=fast'"),
-        ("anchor_t: 0.5\n", "'anchor_t=0.5' must be above 1"),
+        ("anchor_t: 0.5\n", "'anchor_t=0.5' must be a number above 1"),
         ("- lr0\n", "a recipe is a mapping"),
         ("lr0: [\n", "no valid YAML"),
     ],
