@@ -5,9 +5,10 @@ from typing import Any
 
 from akyolo import YOLO
 from akyolo.cli.key_values import names_and_pairs
-from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
+from akyolo.errors import ConfigError, first_line
 from akyolo.scoring.score import Score, table
 from akyolo.upstream.arguments.check import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
+from akyolo.upstream.arguments.data import check_data_of_task
 from akyolo.upstream.patches.autoinstall import never_install
 from akyolo.upstream.training.distributed import is_main_process
 
@@ -27,7 +28,7 @@ def run(mode: str, words: list[str]) -> None:
     if mode in {"predict", "track"}:
         arguments.setdefault("save", True)  # upstream does so for its own command alone
     model = YOLO(name, task=arguments.pop("task", None))
-    check_kind_of_data(model.task, arguments.get("data"))
+    check_data_of_task(model.task, arguments.get("data"))
     try:
         result = getattr(model, mode)(**arguments)
     except ModuleNotFoundError as error:  # upstream would have installed it
@@ -42,20 +43,6 @@ def run(mode: str, words: list[str]) -> None:
         _report(model)
     elif mode == "export":
         print(f"exported to {result}")
-
-
-def check_kind_of_data(task: str, data: Any) -> None:
-    """A classifier takes a folder of folders, every other task a YAML.
-
-    Raises:
-        DatasetError: it is something else.
-    """
-    if isinstance(data, str) and task != "classify" and Path(data).suffix not in {".yaml", ".yml", ".ndjson"}:
-        near = [str(path) for path in Path(data if Path(data).is_dir() else Path(data).parent).glob("*.yaml")]
-        raise DatasetError(
-            f"data={data} is no data YAML",
-            remedy=did_you_mean(data, near) if near else "`akyolo data import` makes one",
-        )
 
 
 def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:

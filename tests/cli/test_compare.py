@@ -11,9 +11,9 @@ import pytest
 from filelock import FileLock
 
 from akyolo.cli import main
-from akyolo.cli.compare import operators
+from akyolo.cli.compare import read_operators
 from akyolo.errors import ConfigError
-from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.spec.spec_file import read_table
 from akyolo.swapping import SwapRule
 from tests.helpers.tiny_training import PLAIN, check_resumed, wait_for, write_plain
 
@@ -106,12 +106,12 @@ def test_the_same_command_again_trains_nothing_and_its_json_is_alone(folder, com
 
 @pytest.mark.training
 def test_the_spec_is_what_the_command_says(folder, compared):
-    spec = read_spec(folder / "runs" / "compare" / "tiny" / "spec.yaml")
-    assert spec.seeds == (0, 1) and [row.row for row in spec.rows] == ["AKConv:5", "AKConv:num_param=5"]
-    for row in spec.rows:
-        assert (row.table, row.base, row.data, row.recipe) == ("tiny", "tiny.yaml", "data.yaml", None)
-        assert row.settings["epochs"] == 1 and row.settings["plots"] is False and row.protocol == "ultralytics"
-    assert spec.rows[1].swap == SwapRule("AKConv", (), "downsample", {"num_param": 5})
+    table = read_table(folder / "runs" / "compare" / "tiny" / "spec.yaml")
+    assert table.seeds == (0, 1) and [row.row for row in table.rows] == ["AKConv:5", "AKConv:num_param=5"]
+    assert {row.base for row in table.rows} == {"tiny.yaml"}
+    assert (table.table, table.data, table.recipe) == ("tiny", "data.yaml", None)
+    assert table.settings["epochs"] == 1 and table.settings["plots"] is False and table.protocol == "ultralytics"
+    assert table.rows[1].swap == SwapRule("AKConv", (), "downsample", {"num_param": 5})
 
 
 @pytest.mark.training
@@ -206,7 +206,7 @@ def test_a_killed_run_is_named_the_others_go_on_and_the_same_command_resumes_it(
     ],
 )
 def test_operators_are_read_as_a_row_would_write_them(text, rules):
-    assert operators(text, "all") == rules
+    assert read_operators(text, "all") == rules
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_operators_are_read_as_a_row_would_write_them(text, rules):
 )
 def test_operators_that_cannot_be_read_are_refused(text, message):
     with pytest.raises(ConfigError, match=message):
-        operators(text, "all")
+        read_operators(text, "all")
 
 
 @pytest.mark.parametrize(

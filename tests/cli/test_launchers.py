@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from akyolo.cli.compare import operators, spec_of
-from akyolo.experiments.run.store import series
+from akyolo.cli.compare import comparison, read_operators
+from akyolo.experiments.spec.spec_file import table_text
 from tests.helpers.tiny_training import write_plain
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -83,8 +83,9 @@ def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
         "plots": False,
         "workers": 0,
     }
-    with series(folder / "two", spec_of("two", "tiny.yaml", operators("Conv", "1"), 1, settings)):
-        pass
+    (folder / "two").mkdir()
+    table = comparison("two", "tiny.yaml", read_operators("Conv", "1"), 1, settings)
+    (folder / "two" / "spec.yaml").write_text(table_text(table))
     command, pipe = [sys.executable, "-m", "akyolo.experiments.run.worker", "two", "Conv", "0"], subprocess.PIPE
     both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     try:

@@ -6,9 +6,11 @@
 import re
 from pathlib import Path
 
-from akyolo.experiments.run.store import records
-from akyolo.experiments.spec.rows import read_spec
-from akyolo.experiments.table.report import counts_beside, rendered
+from akyolo.experiments.run.store import read_records
+from akyolo.experiments.spec.row_models import read_models
+from akyolo.experiments.spec.spec_file import read_table
+from akyolo.experiments.table.counts import count_printed_rows
+from akyolo.experiments.table.report import render
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -22,8 +24,8 @@ def folders(text: str) -> list[Path]:
 
 def table(folder: Path) -> str:
     """The table of a series, made of its records once more."""
-    spec = read_spec(folder / "spec.yaml")
-    return rendered(folder, spec, records(folder, spec), counts_beside(spec))
+    spec = read_table(folder / "spec.yaml")
+    return render(folder, spec, read_records(folder, spec), count_printed_rows(spec, read_models(spec.rows)))
 
 
 def fresh(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Execute the runs of a table: here, on a Ray cluster, or as SLURM job arrays."""
+"""Execute the runs of a table: on this machine, on a Ray cluster, or by SLURM."""

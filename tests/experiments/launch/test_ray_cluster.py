@@ -14,10 +14,11 @@ import pytest
 from filelock import FileLock
 
 from akyolo.cli import main
-from akyolo.cli.compare import operators, spec_of
+from akyolo.cli.compare import comparison, read_operators
 from akyolo.errors import ConfigError
-from akyolo.experiments.launch import ray_cluster as on_ray
-from akyolo.upstream.arguments import packages as optional
+from akyolo.experiments.launch import ray_cluster
+from akyolo.experiments.spec.spec_file import table_text
+from akyolo.upstream.arguments import packages
 from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 COMPARE = ["--ops", "Conv,AKConv:5", "--where", "1", "--seeds", "1", "data=data.yaml", "imgsz=64", "batch=4", "nbs=4"]
@@ -126,11 +127,11 @@ import os, sys
 from pathlib import Path
 from akyolo.errors import ConfigError
 from akyolo.experiments.launch.local import Run
-from akyolo.experiments.launch.ray_cluster import on_ray
+from akyolo.experiments.launch.ray_cluster import connect
 os.chdir(sys.argv[2])
-with on_ray(sys.argv[1]) as launch:
+with connect(sys.argv[1]) as launch:
     ended = launch([Run(Path("table"), row, 0) for row in ("0", "1", "2", "killed once")])
-    print(sorted((run.row, wrong) for run, wrong in ended))
+    print(sorted((run.row, error) for run, error in ended))
     try:
         print(*launch([Run(Path("gone"), "0", 0)]))
     except ConfigError as error:
@@ -153,7 +154,7 @@ def test_what_ray_tries_again(tmp_path, environment, cluster):
     assert f"\n{ended}\n" in done.stdout
     assert f"\n{tmp_path}/gone/spec.yaml is not there on node {platform.node()}\n  Ray needs a folder" in done.stdout
     logs = {file.parent.name: file.read_text() for file in tmp_path.rglob("log.txt")}
-    starts = {"0-seed0": 1, "1-seed0": 1 + on_ray.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
+    starts = {"0-seed0": 1, "1-seed0": 1 + ray_cluster.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
     assert logs == {name: "started\n" * count for name, count in starts.items()}
     assert not (tmp_path / "gone").exists()
 
@@ -166,13 +167,13 @@ WITH_GPUS = """
 import os, sys
 from pathlib import Path
 import ray
-from akyolo.experiments.launch import ray_cluster as on_ray
-from akyolo.experiments.launch.local import runs_of
-from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.launch import ray_cluster
+from akyolo.experiments.launch.local import list_runs
+from akyolo.experiments.spec.spec_file import read_table
 os.chdir(sys.argv[1])
-ray.init("local", num_cpus=1, num_gpus=3, include_dashboard=False, object_store_memory=on_ray.OBJECT_STORE)
-runs = [run for file in Path().glob("*/spec.yaml") for run in runs_of(file.parent, read_spec(file))]
-assert not any(wrong for _, wrong in on_ray._launch(runs))
+ray.init("local", num_cpus=1, num_gpus=3, include_dashboard=False, object_store_memory=ray_cluster.OBJECT_STORE)
+runs = [run for file in Path().glob("*/spec.yaml") for run in list_runs(file.parent, read_table(file))]
+assert not any(error for _, error in ray_cluster._launch(runs))
 """
 
 
@@ -184,9 +185,9 @@ def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     (tmp_path / "akyolo" / "__init__.py").touch()
     settings = {"one": {}, "two": {"device": [0, 1]}, "too": {"device": "1,2"}, "first": {"device": 0}}
     for name, more in settings.items():
-        spec = spec_of(name, "b.yaml", operators("Conv", "1"), 1, more)
+        table = comparison(name, "b.yaml", read_operators("Conv", "1"), 1, more)
         (tmp_path / name).mkdir()
-        (tmp_path / name / "spec.yaml").write_text(json.dumps(spec))
+        (tmp_path / name / "spec.yaml").write_text(table_text(table))
     command = [sys.executable, "-c", WITH_GPUS, str(tmp_path)]
     subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     counts = {file.parents[1].name: int(file.read_text()) for file in tmp_path.rglob("log.txt")}
@@ -202,14 +203,14 @@ def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     ],
 )
 def test_an_address_where_no_cluster_answers(monkeypatch, address, message):
-    monkeypatch.setattr(on_ray, "LONGEST_WAIT", 4)
-    with pytest.raises(ConfigError, match=f"^--address {address}: {message}"), on_ray.on_ray(address):
+    monkeypatch.setattr(ray_cluster, "LONGEST_WAIT", 4)
+    with pytest.raises(ConfigError, match=f"^--address {address}: {message}"), ray_cluster.connect(address):
         pass
 
 
 def test_without_ray_its_extra_is_named(monkeypatch):
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'akyolo\[ray\]'"), on_ray.on_ray(None):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'akyolo\[ray\]'"), ray_cluster.connect(None):
         pass
 
 

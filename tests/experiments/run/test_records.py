@@ -37,7 +37,7 @@ def test_a_wrong_file_is_refused_by_its_name(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ConfigError, match=message) as refused:
         read_record(file)
-    assert str(refused.value).startswith(f"{file}: ") and "the same command makes it anew" in str(refused.value)
+    assert str(refused.value).startswith(f"{file}: ") and "the same command then runs it again" in str(refused.value)
 
 
 def test_a_missing_file_is_refused_by_its_name(tmp_path):

@@ -1,4 +1,4 @@
-"""A spec is read strictly: a typing error must not train another table than was meant."""
+"""A specification is read strictly, so that a typing error does not train another table."""
 
 import copy
 
@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from akyolo.errors import ConfigError
-from akyolo.experiments.spec.rows import read_spec
-from akyolo.experiments.spec.spec_file import read_spec_file
+from akyolo.experiments.spec.spec_file import read_table, read_tables
+from akyolo.experiments.spec.table_spec import DataSet, TableRun
 from akyolo.swapping import SwapRule
 
 SPEC = {
@@ -45,18 +45,28 @@ def written(folder, content):
     return file
 
 
-def test_what_stands_in_it_is_in_its_rows(tmp_path):
-    spec = read_spec(written(tmp_path, SPEC))
-    first, second = spec.rows
-    assert (spec.paper, spec.seeds) == ("A", (3,))
-    assert (first.classes, first.images, first.prepare) == (20, {"train": 7}, "voc")  # of what stood there before
-    assert (first.data, first.assumed) == ("voc.yaml", ("evaluation", "epochs", "iou"))
+def test_all_of_a_file_is_in_its_table(tmp_path):
+    table = read_table(written(tmp_path, SPEC))
+    first, second = table.rows
+    assert (table.paper, table.seeds) == ("A", (3,))
+    assert table.data_set == DataSet("voc", 20, {"train": 7}, "voc")  # of the data set that is stated
+    assert (table.data, table.assumed) == ("voc.yaml", ("evaluation", "epochs", "iou"))
+    assert first.swap is None
     assert second.swap == SwapRule("X", (5,), "downsample", {}) and (second.printed, second.note) == (
         {"AP": 1.5},
         "odd",
     )
-    assert second.asked()["stated"] == {"data": "voc", "settings": {"epochs": 300}}
-    assert second.asked()["settings"] == {"epochs": 3}
+    requested = TableRun(table, second, 0).requested()
+    assert requested["stated"] == {"data": "voc", "settings": {"epochs": 300}}
+    assert requested["settings"] == {"epochs": 3}
+    keys = ["base", "swap", "data", "recipe", "settings", "protocol", "evaluation", "stated"]
+    assert list(requested) == keys and requested["swap"]["keywords"] == {}
+
+
+def test_a_folder_of_runs_has_one_table(tmp_path):
+    content = {**SPEC, "tables": [*SPEC["tables"], {**SPEC["tables"][0], "table": 3}]}
+    with pytest.raises(ConfigError, match=r"spec\.yaml: has 2 tables; only one can be run in a folder"):
+        read_table(written(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +112,7 @@ def test_a_wrong_key_or_value_is_named_with_file_and_table(tmp_path, path, value
         inner = inner[step]
     inner[key] = value
     with pytest.raises(ConfigError) as refused:
-        read_spec_file(written(tmp_path, content))
+        read_tables(written(tmp_path, content))
     assert str(refused.value).startswith(f"{tmp_path / 'spec.yaml'}: is no spec: {message}")
 
 
@@ -124,17 +134,17 @@ def test_a_missing_key_is_named(tmp_path, path, message):
         inner = inner[step]
     del inner[key]
     with pytest.raises(ConfigError, match=message):
-        read_spec_file(written(tmp_path, content))
+        read_tables(written(tmp_path, content))
 
 
 def test_a_table_twice_is_refused(tmp_path):
     content = {**SPEC, "tables": [*SPEC["tables"], {**SPEC["tables"][0], "table": "2"}]}
     with pytest.raises(ConfigError, match="table 2 is there twice"):
-        read_spec_file(written(tmp_path, content))
+        read_tables(written(tmp_path, content))
 
 
 @pytest.mark.parametrize("text", ["tables: [", "- 1", "3", ""])
 def test_what_is_no_mapping_is_no_spec(tmp_path, text):
     (tmp_path / "spec.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"spec\.yaml: (cannot be read as a spec|is no spec: .* is no mapping)"):
-        read_spec_file(tmp_path / "spec.yaml")
+        read_tables(tmp_path / "spec.yaml")
