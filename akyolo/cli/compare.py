@@ -1,4 +1,4 @@
-"""`akyolo compare`: train a model with different operators, and put the results in one table."""
+"""`akyolo compare`: train a model with different operators."""
 
 import argparse
 import re
@@ -55,7 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Check everything, then execute the runs that have no record; exit with 1 if a run failed.
+    """Check, run and print a comparison.
+
+    The command exits with 1 if a run failed.
 
     Raises:
         AkyoloError: the user wrote something wrong; nothing is written then.
@@ -82,7 +84,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read_operators(text: str, where: str) -> dict[str, SwapRule | None]:
-    """Return the rules that `--ops` names, by their names in the table; None for BASE as it is.
+    """Return the rules of `--ops` by row.
+
+    The rule of BASE as it is is None.
 
     Raises:
         ConfigError: an operator has no name, a value is missing, or an operator is there twice.
@@ -108,7 +112,7 @@ def read_operators(text: str, where: str) -> dict[str, SwapRule | None]:
 
 
 def _read_arguments(values: Iterable[str], written: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments and the keywords of an operator, each read as YAML."""
+    """Read an operator's arguments and keywords."""
     args: list[Any] = []
     keywords: dict[str, Any] = {}
     for value in values:
@@ -124,7 +128,7 @@ def _read_arguments(values: Iterable[str], written: str) -> tuple[tuple[Any, ...
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split at every separator that is not in brackets."""
+    """Split at each separator outside brackets."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "[{(") - (letter in "]})")

@@ -1,4 +1,4 @@
-"""Read the options that say where the runs of a table are executed."""
+"""The options that say where runs are executed."""
 
 import argparse
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +12,7 @@ HELP = "here (default): one after the other. ray: spread over a cluster. slurm: 
 
 
 def configure_launcher(parser: argparse.ArgumentParser) -> None:
-    """Add --launcher and --address to the options of a command."""
+    """Add --launcher and --address."""
     parser.add_argument("--launcher", choices=("here", "ray", "slurm"), default="here", help=HELP)
     parser.add_argument(
         "--address", metavar="HOST:PORT", help="of a Ray cluster (default: RAY_ADDRESS, else one on this machine)"
@@ -20,7 +20,7 @@ def configure_launcher(parser: argparse.ArgumentParser) -> None:
 
 
 def select_launcher(options: argparse.Namespace) -> "AbstractContextManager[Launch]":
-    """Return a context in which runs can be executed.
+    """Return the context of a launcher.
 
     Raises:
         ConfigError: here or when the context is entered, if the launcher cannot be used.

@@ -1,4 +1,4 @@
-"""`akyolo reproduce`: train the tables of a paper, and compare the results with what it prints."""
+"""`akyolo reproduce`: train a paper's tables and compare the figures."""
 
 import argparse
 import dataclasses
@@ -70,7 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Check everything, print the plan, then execute the runs that have no record; exit with 1 if a run failed.
+    """Check, run and print tables.
+
+    The plan is printed first. The command exits with 1 if a run failed.
 
     Raises:
         AkyoloError: the user wrote something wrong; nothing is written then.
@@ -92,7 +94,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _read_requests(options: argparse.Namespace) -> list[TableRequest]:
-    """Return the tables that the command line selects, with its arguments in them."""
+    """Return the tables that are selected.
+
+    They are overridden by the arguments of the command.
+    """
     names, settings = names_and_pairs(options.words)
     if names:
         raise ConfigError(f"{names[0]!r} is no key=value", remedy="tables are named by --table, rows by --rows")
@@ -128,7 +133,7 @@ def _request(
 
 
 def _check_one_data_set(requests: Iterable[TableRequest]) -> None:
-    """Refuse `data=` for tables that state different data sets."""
+    """Refuse `data=` for several data sets."""
     names = {str(request.table.stated["data"]) for request in requests if "data" in request.table.stated}
     if len(names) > 1:
         raise ConfigError(

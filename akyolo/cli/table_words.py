@@ -1,4 +1,4 @@
-"""Check the words that `akyolo compare` and `akyolo reproduce` share, and print the results of their tables."""
+"""What `compare` and `reproduce` share."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ _NAME = re.compile(r"\w[\w.=-]{,99}")
 
 
 def check_folder_name(name: str) -> str:
-    """Return `name`; raise if it cannot name a folder.
+    """Return `name` if it can name a folder.
 
     Raises:
         ConfigError: it is too long, empty, or has other characters.
@@ -41,7 +41,11 @@ def check_no_option(command: str, settings: Mapping[str, Any], options: argparse
 
 
 def print_results(results: Iterable[TableResult]) -> list[TableResult]:
-    """Print each table when its runs are over; return all results."""
+    """Print each table as it ends.
+
+    Returns:
+        All results.
+    """
     printed = []
     for result in results:
         table, *_ = result.files
@@ -56,7 +60,7 @@ def print_json(content: Any) -> None:
 
 
 def exit_if_failed(results: Sequence[TableResult]) -> None:
-    """Name the runs that failed and exit with 1; return if there are none."""
+    """Exit with 1 if runs failed, and name them."""
     if failed := [run for result in results for run in result.failed]:
         print(f"akyolo: {len(failed)} failed: {', '.join(failed)}; the same command tries again", file=sys.stderr)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Train the rows of a table, record each run, and report the results.
+"""Tables: their rows, trainings, records and results.
 
 spec/          YAML files as frozen tables; the tables, rows and arguments that a command selects and overrides
 run/           one row with one seed: a training that can be resumed, in a process of its own, and its record

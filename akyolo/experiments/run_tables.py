@@ -1,4 +1,4 @@
-"""Check all tables of a command before the first run; then run them and report."""
+"""Check tables, run them, and report."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +43,10 @@ class TableRequest:
 
 @dataclass(frozen=True)
 class CheckedTable:
-    """A table whose models, arguments, data and folder have been checked."""
+    """A table that has been checked completely.
+
+    Its models, arguments, data and folder are right.
+    """
 
     request: TableRequest
     store: TableFolder
@@ -65,12 +68,14 @@ class TableResult:
 
     @property
     def files(self) -> list[Path]:
-        """Return the files of the report: the table, its data and its plot."""
+        """Return the paths of table, data and plot."""
         return [self.folder / name for name in (TABLE, DATA, PLOT)]
 
 
 def check_tables(requests: Iterable[TableRequest], command: str, needs_data: bool = True) -> list[CheckedTable]:
-    """Check tables, write nothing; an error names its table.
+    """Check tables; an error names its table.
+
+    Nothing is written.
 
     Args:
         requests: the tables.
@@ -94,7 +99,9 @@ def check_tables(requests: Iterable[TableRequest], command: str, needs_data: boo
 def check_table(
     request: TableRequest, command: str, bases: dict[str, dict[str, Any]] | None = None, needs_data: bool = True
 ) -> CheckedTable:
-    """Find what would stop one of the runs late; write nothing.
+    """Find what would stop a run late.
+
+    Nothing is written.
 
     Args:
         request: the table.
@@ -133,14 +140,17 @@ def check_not_set(command: str, settings: Mapping[str, Any]) -> None:
 
 
 def _training_arguments(table: TableSpec) -> dict[str, Any]:
-    """Return the arguments of all trainings of the table; without `data` if that is still to be named."""
+    """Return the arguments of all trainings.
+
+    There is no `data` if the data set is still to be named.
+    """
     data = None if table.unprepared else table.data
     named = {key: value for key, value in (("data", data), ("recipe", table.recipe)) if value is not None}
     return {**table.settings, **named}
 
 
 def _check_data(table: TableSpec, data: Any) -> None:
-    """Fetch the data set, and compare its number of classes with the expected one."""
+    """Check the data set and its classes."""
     if isinstance(data, list):
         raise ConfigError("data= names several data sets", remedy="compare on one at a time")
     check_data_of_task("detect", data)
@@ -154,7 +164,7 @@ def _check_data(table: TableSpec, data: Any) -> None:
 def _check_models(
     table: TableSpec, settings: dict[str, Any], bases: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Build the model of each row, and return the model YAMLs by row."""
+    """Build all models; return their YAMLs."""
     models, has_offsets = {}, False
     with silence():
         for row in table.rows:
@@ -171,7 +181,9 @@ def _check_models(
 
 
 def run_tables(tables: Sequence[CheckedTable], launch: Launch) -> Iterator[TableResult]:
-    """Execute the runs that have no record, and yield the results of each table.
+    """Run tables and yield their results.
+
+    Runs that have a record are not executed again.
 
     The report of a table is written before its first run and after each run, so that it shows what there is.
 

@@ -1,1 +1,1 @@
-"""Execute the runs of a table: on this machine, on a Ray cluster, or by SLURM."""
+"""Execute runs here, on Ray, or by SLURM."""

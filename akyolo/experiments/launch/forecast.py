@@ -1,4 +1,4 @@
-"""Describe what a command will run, before it runs."""
+"""Describe what a command will run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ UNKNOWN = "unknown (no record of such a step on a GPU)"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, its state, and how many of its epochs are over."""
+    """A run, its state, and its finished epochs."""
 
     run: TableRun
     state: str
@@ -25,13 +25,13 @@ class PlannedRun:
 
 
 def plan_runs(folder: Path, table: TableSpec, rows: Iterable[str]) -> list[PlannedRun]:
-    """Return the runs of these rows in order, with their states in `folder`."""
+    """Return the runs of rows with their states."""
     names = set(rows)
     return [_plan_run(folder, run) for run in table.runs() if run.row.row in names]
 
 
 def describe_plan(folder: Path, table: TableSpec, planned: Sequence[PlannedRun]) -> Iterator[str]:
-    """Yield the lines of a table's part of the plan."""
+    """Yield the lines of a table's plan."""
     settings = ", ".join(f"{key} {value}" for key, value in table.settings.items())
     evaluation = ", ".join(f"{key} {value}" for key, value in table.evaluation.items())
     yield f"table {table.table} in {folder}"
@@ -52,7 +52,7 @@ def describe_plan(folder: Path, table: TableSpec, planned: Sequence[PlannedRun])
 
 
 def describe_total(planned: Sequence[PlannedRun], measured: Mapping[Path, Record]) -> str:
-    """Return how many runs there are, and the GPU-hours ahead as far as they can be estimated.
+    """Return the number of runs and GPU-hours.
 
     Args:
         planned: the runs of all tables.
@@ -73,7 +73,7 @@ def describe_total(planned: Sequence[PlannedRun], measured: Mapping[Path, Record
 
 
 def read_gpu_records(folder: Path) -> dict[Path, Record]:
-    """Return the records of trainings on a GPU anywhere below `folder`, by file."""
+    """Return the records of GPUs below `folder`."""
     records = {}
     for file in sorted(folder.rglob(RECORD)):
         try:
@@ -103,26 +103,26 @@ def _describe_data(table: TableSpec) -> str:
 
 
 def _describe_overridden(table: TableSpec) -> str:
-    """Return every overridden argument, whether it changes results or not."""
+    """Return every overridden argument as `key=value`."""
     pairs = [f"{key}={used}" for key, used, _ in overridden_arguments(table)]
     return ", ".join([*pairs, *(f"{key}={getattr(table, key)}" for key in ("data", "recipe") if key in table.stated)])
 
 
 def _find_equal_training(run: TableRun, measured: Mapping[Path, Record]) -> Path | None:
-    """Return the record of a training whose epochs take as long."""
+    """Return a record whose epochs took as long."""
     key = _cost_of_epoch(run.requested())
     return next((file for file, record in measured.items() if _cost_of_epoch(record.asked) == key), None)
 
 
 def _cost_of_epoch(requested: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what decides the time of an epoch: the model, the data, the size of images and of batches."""
+    """Return what decides the time of an epoch."""
     data = requested.get("stated", {}).get("data", requested["data"])
     sizes = (requested["settings"].get(key) for key in ("imgsz", "batch", "fraction", "amp"))
     return (requested["base"], requested["swap"], data, requested["recipe"], *sizes)
 
 
 def _hours(plan: PlannedRun, record: Record) -> float:
-    """Return the hours of the epochs that are not over."""
+    """Return the hours of the remaining epochs."""
     epochs = plan.run.table.settings.get("epochs", record.settings["epochs"]) - plan.epochs
     return float(epochs * record.seconds_per_epoch / 3600)
 

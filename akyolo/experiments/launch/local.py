@@ -1,4 +1,4 @@
-"""Execute the runs of tables on this machine, one after the other, each in a process of its own."""
+"""Execute runs in order on this machine."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,18 +39,22 @@ Launch = Callable[[Sequence[Run]], Iterator[tuple[Run, str]]]
 
 
 def list_runs(folder: Path, table: TableSpec) -> list[Run]:
-    """Return all runs of a table in their order."""
+    """Return all runs of a table in order."""
     devices = _count_devices(table.settings.get("device"))
     return [Run(folder, run.row.row, run.seed, devices, index) for index, run in enumerate(table.runs())]
 
 
 def _count_devices(device: Any) -> int:
-    """Count the devices of the training argument, which the command line reads as a number, a list or text."""
+    """Count devices in a number, list or text."""
     return len(device if isinstance(device, list) else str(device).split(","))
 
 
 def launch_missing(runs: Sequence[Run], launch: Launch) -> Iterator[tuple[Run, str]]:
-    """Execute the runs that have no record; yield each as it ends, with an error or ""."""
+    """Execute the runs that have no record.
+
+    Yields:
+        Each run as it ends, with its error; "" on success.
+    """
     missing = []
     for run in runs:
         if (run.home / RECORD).exists():
@@ -63,7 +67,13 @@ def launch_missing(runs: Sequence[Run], launch: Launch) -> Iterator[tuple[Run, s
 
 
 def run_in_order(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
-    """Execute runs one after the other on this machine; each shows its own output."""
+    """Execute runs one after the other.
+
+    Each run shows its own output.
+
+    Yields:
+        Each run as it ends, with its error; "" on success.
+    """
     for number, run in enumerate(runs, start=1):
         print(f"\nakyolo: run {number} of {len(runs)}, {run.home}", flush=True)
         yield run, describe_exit(run_here(str(run.folder), run.row, run.seed))

@@ -1,9 +1,9 @@
-"""Spread runs over a Ray cluster, a task each.
+"""Spread runs over a Ray cluster.
 
-A task gets as many GPUs as the training names, or CPUs if the cluster has no GPU. It only starts the process of the
-run, which ends when the worker of the task ends, for whatever reason. Ray then starts the task again, on any node, and
-the run resumes from its checkpoint. All nodes must share a file system: a task changes to the current folder of the
-command, and finds the folder of the table from there.
+Each run is a task. A task gets as many GPUs as the training names, or CPUs if the cluster has no GPU. It only starts
+the process of the run, which ends when the worker of the task ends, for whatever reason. Ray then starts the task
+again, on any node, and the run resumes from its checkpoint. All nodes must share a file system: a task changes to the
+current folder of the command, and finds the folder of the table from there.
 """
 
 import os
@@ -29,7 +29,7 @@ LOG = "log.txt"  # in the folder of a run: the output of all its starts
 
 @contextmanager
 def connect(address: str | None) -> Iterator[Launch]:
-    """Connect to a Ray cluster, and yield what spreads runs over it.
+    """Connect to a Ray cluster; yield its launcher.
 
     Args:
         address: of the cluster; None for the one in RAY_ADDRESS. Without either, a cluster is started on this machine
@@ -54,7 +54,10 @@ def connect(address: str | None) -> Iterator[Launch]:
 
 
 def _check_answer(address: str) -> None:
-    """Connect once in another process, since Ray cannot be interrupted while it waits for a connection."""
+    """Refuse an address where no cluster answers.
+
+    Another process tries it, since Ray cannot be interrupted while it waits for a connection.
+    """
     program = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
     command = [sys.executable, "-c", program, address]
     try:
@@ -90,7 +93,7 @@ def _launch(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
 
 
 def _error_of(task: Any) -> str:
-    """Return the error of a task that has ended, after all retries; empty on success."""
+    """Return the error of a task after all retries; "" on success."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 

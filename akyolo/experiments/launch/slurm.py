@@ -1,4 +1,7 @@
-"""Submit runs as SLURM job arrays; the index of a task is the position of its run in the table."""
+"""Submit runs as SLURM job arrays.
+
+The index of a task is the position of its run in the table.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -10,7 +13,7 @@ SCRIPT = "scripts/slurm-array"
 
 
 def print_job_arrays(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
-    """Print the command that submits the runs of each table; yield nothing, since no run ends here."""
+    """Print the commands that submit runs; yield nothing."""
     for folder, of_table in groupby(runs, lambda run: run.folder):
         array = ",".join(str(run.index) for run in of_table)
         print(f"akyolo: {SUBMIT}\n  sbatch --array={array} {SCRIPT} {folder}")

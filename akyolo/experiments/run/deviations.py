@@ -1,4 +1,7 @@
-"""Compare runs with what their table states: a shortened training is no reproduction, and the table must say so."""
+"""Compare runs with what their table states.
+
+A shortened training is no reproduction, and the table must say so.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,14 +21,24 @@ SHORTER = dict.fromkeys(("epochs", "imgsz", "batch", "train images", "val images
 
 
 class Deviation(NamedTuple):
-    """One difference in words, and whether the run did less than stated."""
+    """A difference between a run and its table.
+
+    Args:
+        what: the difference in words.
+        less: whether the run did less than stated.
+    """
 
     what: str
     less: bool
 
 
 def find_deviations(table: TableSpec, records: Sequence[Record]) -> list[Deviation]:
-    """Return what is other than stated, in the table and in the records of its runs."""
+    """Return what is other than stated.
+
+    Args:
+        table: with what it states.
+        records: of its runs; they show what ended early and which images there were.
+    """
     deviations = [
         _deviation(*argument) for argument in overridden_arguments(table) if argument[0] not in OF_THE_MACHINE
     ]
@@ -36,14 +49,18 @@ def find_deviations(table: TableSpec, records: Sequence[Record]) -> list[Deviati
 
 
 def overridden_arguments(table: TableSpec) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each argument that is not as stated: its name, the value used, the value stated."""
+    """Yield the arguments that are not as stated.
+
+    Yields:
+        The name, the value used and the value stated; None where nothing is stated.
+    """
     for part in ("settings", "evaluation"):
         used, stated = getattr(table, part), table.stated.get(part, getattr(table, part))
         yield from ((key, value, stated.get(key)) for key, value in used.items() if value != stated.get(key))
 
 
 def describe_deviations(deviations: Sequence[Deviation]) -> str:
-    """Return one line for the readers of a table; empty if all is as stated.
+    """Describe deviations in one line.
 
     Example:
         >>> from akyolo.experiments.run.deviations import Deviation, describe_deviations
@@ -82,7 +99,10 @@ def _deviation(key: str, used: Any, stated: Any) -> Deviation:
 
 
 def _is_less(key: str, used: Any, stated: Any) -> bool:
-    """Compare two numbers; a batch below 1 means as much as fits, and an image size may be a list."""
+    """Return whether a run used less than stated.
+
+    A batch below 1 means as much as fits. An image size may be a list, which is not compared.
+    """
     if not all(isinstance(value, int | float) for value in (used, stated)):
         return False
     return bool(used < stated) and not (key == "batch" and used < 1)

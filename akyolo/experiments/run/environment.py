@@ -1,4 +1,4 @@
-"""Describe the machine and the versions of programs for a record."""
+"""Describe the machine and its programs."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from akyolo import __version__
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the programs that decide the numbers."""
+    """Return the versions that decide the results."""
     return {
         "akyolo": __version__,
         "ultralytics": version("ultralytics"),
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """Return the device of a training and the machine around it."""
+    """Return the device and machine of a training."""
     return {
         "device": str(device),
         "cpu": _cpu(),
@@ -35,7 +35,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def peak_bytes(device: torch.device) -> int | None:
-    """Return the largest memory of this process so far.
+    """Return the largest memory of this process.
 
     Returns:
         Bytes that CUDA allocated at once, or the resident set on CPU; None if other processes used the GPUs.

@@ -1,4 +1,7 @@
-"""Start the process of a run. Standard library only: Ray's workers get this source and need not import torch."""
+"""Start the process of a run.
+
+This file imports the standard library only: Ray's workers get its source and need not import torch.
+"""
 
 import platform
 import subprocess
@@ -10,13 +13,16 @@ FINAL_CODES = (0, 2)  # exit codes that a retry would not change: success, and a
 
 
 def run_here(folder: str, row: str, seed: int, **options: Any) -> int:
-    """Execute one run in a new process and return its exit code, negative for a signal.
+    """Execute one run in a new process.
 
     Args:
         folder: of the table.
         row: the name of the row.
         seed: of the training.
         **options: of `subprocess.Popen`.
+
+    Returns:
+        The exit code; for a signal, its number with a minus.
     """
     command = [sys.executable, "-m", "akyolo_command", "akyolo.experiments.run.worker", "--", folder, row, str(seed)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, **options) as child:
@@ -28,7 +34,7 @@ def run_here(folder: str, row: str, seed: int, **options: Any) -> int:
 
 
 def run_on_node(folder: str, row: str, seed: int, *, current: str, spec: str, log: str) -> int:
-    """Execute one run as a task of Ray and return its exit code, 0 or 2.
+    """Execute one run as a task of Ray.
 
     Args:
         folder: of the table.
@@ -37,6 +43,9 @@ def run_on_node(folder: str, row: str, seed: int, *, current: str, spec: str, lo
         current: the current folder of the process; the other paths may be relative to it.
         spec: a file that must exist on this node.
         log: the file for the output of the process.
+
+    Returns:
+        The exit code, 0 or 2.
 
     Raises:
         FileNotFoundError: `spec` does not exist on this node.
@@ -53,7 +62,7 @@ def run_on_node(folder: str, row: str, seed: int, *, current: str, spec: str, lo
 
 
 def describe_exit(code: int) -> str:
-    """Return an exit code in words; empty for 0.
+    """Return an exit code in words; "" for 0.
 
     Example:
         >>> from akyolo.experiments.run.process import describe_exit

@@ -1,4 +1,4 @@
-"""Records of runs: one JSON file each, written as a whole when the run is over."""
+"""The records of runs, one JSON file each."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ AGAIN = "remove the folder of this run; the same command then runs it again"
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a table, trained with one seed and evaluated.
+    """The training and evaluation of one run.
 
     Args:
         table: the number or name of the table.
@@ -103,6 +103,9 @@ def read_record(file: Path) -> Record:
 
 
 def _has_type(value: Any, type_: Any) -> bool:
-    """Return whether `value` has the outermost type: `dict` for `dict[str, int]`."""
+    """Return whether `value` has the outermost type.
+
+    Of `dict[str, int]` that is `dict`.
+    """
     origin = get_origin(type_)
     return isinstance(value, origin if origin in (dict, list) else type_)

@@ -1,7 +1,7 @@
-"""Train one row of a table with one seed, in a folder of its own; resume it after any interruption.
+"""Train one row with one seed.
 
-The folder holds the model YAML, the files of an upstream training (args.yaml, results.csv, weights/), starts.json,
-detections.npz and, once the run is over, record.json.
+A run can be resumed after any interruption. Its folder holds the model YAML, the files of an upstream training
+(args.yaml, results.csv, weights/), starts.json, detections.npz and, once the run is over, record.json.
 """
 
 import json
@@ -44,7 +44,7 @@ NAMES = {"precision(B)": "P", "recall(B)": "R", "mAP50(B)": "mAP50", "mAP50-95(B
 
 
 def run_folder(folder: Path, row: str, seed: int) -> Path:
-    """Return the folder of a run within the folder of its table.
+    """Return the folder of a run.
 
     Example:
         >>> from pathlib import Path
@@ -57,7 +57,9 @@ def run_folder(folder: Path, row: str, seed: int) -> Path:
 
 
 def execute(folder: Path, run: TableRun) -> Record:
-    """Train and evaluate, resume, or only read the record that is there.
+    """Execute a run, or resume it.
+
+    A run that has a record is not executed again.
 
     Args:
         folder: of the table.
@@ -80,7 +82,7 @@ def execute(folder: Path, run: TableRun) -> Record:
 
 
 def check_model(home: Path, row: TableRow, text: str) -> None:
-    """Refuse to resume a run that was begun with another model.
+    """Refuse a run of another model.
 
     Args:
         home: the folder of the run.
@@ -99,7 +101,7 @@ def check_model(home: Path, row: TableRow, text: str) -> None:
 
 @contextmanager
 def lock_folder(folder: Path, patience: float) -> Iterator[None]:
-    """Keep other processes from this run, or this table, while the context is open.
+    """Keep other processes from a folder.
 
     Args:
         folder: of the run or the table.
@@ -116,7 +118,10 @@ def lock_folder(folder: Path, patience: float) -> Iterator[None]:
 
 
 def is_being_run(home: Path) -> bool:
-    """Return whether a process is executing the run; one that starts now waits `PATIENCE` for this check."""
+    """Return whether a process is executing the run.
+
+    A process that starts now waits until this check is over.
+    """
     if not (home / LOCK).exists():
         return False
     try:
@@ -127,13 +132,13 @@ def is_being_run(home: Path) -> bool:
 
 
 def count_epochs(home: Path) -> int:
-    """Return how many epochs are over: the lines of upstream's results.csv but the first."""
+    """Return how many epochs upstream's results.csv has."""
     file = home / "results.csv"
     return max(0, len(file.read_text(encoding="utf-8").splitlines()) - 1) if file.exists() else 0
 
 
 def _train(home: Path, run: TableRun) -> None:
-    """Train up to the last epoch; afterwards best.pt and last.pt are as upstream leaves them."""
+    """Train up to the last epoch, or resume."""
     last, starts = AtomicPath(home / "weights" / "last.pt"), Starts(home / STARTS)
     file, table = _write_model(home, run.row), run.table
     if not last.exists():
@@ -156,7 +161,10 @@ def _train(home: Path, run: TableRun) -> None:
 
 
 def _write_model(home: Path, row: TableRow) -> Path:
-    """Write the model YAML under the name of its base, which names the scale."""
+    """Write the model YAML of a row.
+
+    The file has the name of the base, which names the scale.
+    """
     text = model_yaml_text(read_model(row))
     check_model(home, row, text)
     file = AtomicPath(home / Path(row.base).name)
@@ -165,7 +173,10 @@ def _write_model(home: Path, row: TableRow) -> Path:
 
 
 class Starts:
-    """The starts of a training, in a file that is right up to the last checkpoint."""
+    """The starts of a training.
+
+    The file is right up to the last checkpoint.
+    """
 
     def __init__(self, file: Path) -> None:
         """Read the starts so far.
@@ -200,7 +211,7 @@ class Starts:
 
 
 def _record(home: Path, run: TableRun) -> Record:
-    """Evaluate the trained model and return the record of the run."""
+    """Evaluate the model; return its record."""
     last, best = home / "weights" / "last.pt", home / "weights" / "best.pt"
     state: Any = YOLO(str(last)).ckpt
     used = state["train_args"]
@@ -232,14 +243,17 @@ def _record(home: Path, run: TableRun) -> Record:
 
 
 def _evaluate(model: Any, table: TableSpec, used: Mapping[str, Any], home: Path) -> dict[str, dict[str, float | None]]:
-    """Return the metrics by protocol; the batch is upstream's for validation, since padding depends on it."""
+    """Return the metrics by protocol.
+
+    The batch is upstream's for validation, since padding depends on it.
+    """
     settings = {key: used[key] for key in OF_EVALUATION}
     more = {"batch": 2 * used["batch"], "plots": False, "save_dir": str(home), "protocol": table.protocol}
     return {table.protocol: dict(model.val(**{**settings, **more, **table.evaluation}).metrics)}
 
 
 def _curve(results: Mapping[str, Sequence[float]], first_epochs: set[int], weights: Path) -> list[dict[str, Any]]:
-    """Return one entry an epoch from the results that a checkpoint holds.
+    """Return one entry an epoch.
 
     Args:
         results: the columns of results.csv.

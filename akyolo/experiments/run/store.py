@@ -1,4 +1,7 @@
-"""The folder of a table's runs: spec.yaml, one folder a run, and the results so far."""
+"""The folder of a table's runs.
+
+It has spec.yaml, one folder a run, and the results so far.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +20,7 @@ from akyolo.model_yaml import model_yaml_text
 
 
 class TableFolder:
-    """The folder of a table's runs, checked against the table of a command.
+    """A folder, checked against a table.
 
     Args:
         folder: it need not exist.
@@ -41,7 +44,9 @@ class TableFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Write the table's spec.yaml, and keep other processes from the table while the context is open.
+        """Write spec.yaml and lock the folder.
+
+        Other processes are kept from the table while the context is open.
 
         Raises:
             ConfigError: the folder cannot be written, has runs of another model, or another process runs the table.
@@ -68,7 +73,10 @@ class TableFolder:
         return file.read_bytes() if file.exists() else None
 
     def _check_stored(self) -> bytes | None:
-        """Return the content of spec.yaml, which is parsed only if it is not what would be written."""
+        """Return the content of spec.yaml, checked.
+
+        It is parsed only if it is not what would be written.
+        """
         stored = self._stored()
         if stored is None and self.folder.is_dir() and any(self._visible_files()):
             raise ConfigError(f"is not empty and has no {SPEC}", location=str(self.folder), remedy="use another --name")
@@ -82,7 +90,7 @@ class TableFolder:
 
 
 def read_records(folder: Path, table: TableSpec) -> list[Record]:
-    """Return the records of the runs that are over.
+    """Return the records of finished runs.
 
     Raises:
         ConfigError: a file is no record.

@@ -24,7 +24,10 @@ SPEC = "spec.yaml"
 
 
 def main() -> None:
-    """Execute the run that the command line names; exit with 2 at a mistake, 130 at Ctrl-C."""
+    """Execute the run that the command line names.
+
+    The exit code is 2 for a mistake of the user, and 130 for Ctrl-C.
+    """
     try:
         execute_words(sys.argv[1:])
     except AkyoloError as error:
@@ -35,7 +38,9 @@ def main() -> None:
 
 
 def execute_words(words: Sequence[str]) -> None:
-    """Execute the run that `words` name in the spec.yaml of their folder.
+    """Execute the run that `words` name.
+
+    It is a run of the table in their folder's spec.yaml.
 
     Raises:
         AkyoloError: the table has no such run, or the run has to stop.
@@ -75,7 +80,7 @@ def _numbered_run(table: TableSpec, index: int, file: Path) -> TableRun:
 
 
 def _end_with_starter() -> None:
-    """Wait until the other end of stdin is closed; then end the process."""
+    """End the process when its starter ends."""
     os.read(0, 1)  # not sys.stdin, whose lock a forked data loader would inherit
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Compare the table in a folder of runs with the table of a command."""
+"""Compare a stored table with another."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,9 @@ STATED = "the table states something else"  # follows from an overridden argumen
 
 
 def differences(stored: TableSpec, current: TableSpec) -> list[str]:
-    """Return what differs, in words, but for seeds and rows that `current` adds at the end.
+    """Return, in words, what differs between two tables.
+
+    Seeds and rows that `current` adds at the end are no difference.
 
     Example:
         >>> from akyolo.experiments.spec.differences import differences
@@ -26,7 +28,10 @@ def differences(stored: TableSpec, current: TableSpec) -> list[str]:
 
 
 def _compare(stored: Any, current: Any, key: str) -> Iterator[str]:
-    """Yield what two values do not have in common, each from the innermost mapping."""
+    """Yield the differences of two values.
+
+    They are those of the innermost mappings.
+    """
     if key == "stated" and stored != current:
         yield STATED
     elif isinstance(stored, TableSpec | TableRow | DataSet | SwapRule | Mapping) and type(stored) is type(current):

@@ -1,4 +1,4 @@
-"""Build the model YAML of each row of a table."""
+"""Build the model YAMLs of rows."""
 
 import copy
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from akyolo.upstream.model_yaml import read_model_yaml
 
 
 def read_models(rows: Iterable[TableRow], bases: dict[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
-    """Return the model YAML of each row, by the name of the row.
+    """Return the model YAMLs by row.
 
     Args:
         rows: of different names.
@@ -25,13 +25,19 @@ def read_models(rows: Iterable[TableRow], bases: dict[str, dict[str, Any]] | Non
 
 
 def read_model(row: TableRow, bases: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Return the model YAML of one row; see `read_models`."""
+    """Return the model YAML of one row.
+
+    Args and errors are those of `read_models`.
+    """
     base = read_base(row, {} if bases is None else bases)
     return swap(base, row.swap)[0] if row.swap else copy.deepcopy(base)
 
 
 def read_base(row: TableRow, bases: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the model YAML that a row is based on, and keep it in `bases`."""
+    """Return the base of a row.
+
+    It is read once and kept in `bases`.
+    """
     if row.base not in bases:
         bases[row.base] = read_model_yaml(row.base)
     return bases[row.base]

@@ -1,4 +1,4 @@
-"""Select tables and rows by name, and override how a table is trained."""
+"""Select tables and rows; override arguments."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,9 @@ from akyolo.experiments.spec.table_spec import TRAINING_KEYS, TableSpec
 
 
 def select_tables(tables: Sequence[TableSpec], names: Sequence[str]) -> list[TableSpec]:
-    """Return the tables of these names in their order; all tables without names.
+    """Return the tables of these names.
+
+    They come in the order of `tables`. Without names, all tables are returned.
 
     Args:
         tables: of a specification.
@@ -27,7 +29,9 @@ def select_tables(tables: Sequence[TableSpec], names: Sequence[str]) -> list[Tab
 
 
 def select_rows(tables: Sequence[TableSpec], names: Sequence[str]) -> set[str]:
-    """Return the selected rows by the names of `with_distinct_rows`; all rows without names.
+    """Return the distinct names of selected rows.
+
+    Without names, all rows are selected.
 
     Args:
         tables: as a file has them.
@@ -52,7 +56,10 @@ def select_rows(tables: Sequence[TableSpec], names: Sequence[str]) -> set[str]:
 
 
 def with_distinct_rows(table: TableSpec) -> TableSpec:
-    """Return the table with the model in front of each row name that it has twice."""
+    """Return the table with distinct row names.
+
+    A name that it has twice gets the name of the model in front.
+    """
     names = [row.row for row in table.rows]
     rows = tuple(
         dataclasses.replace(row, row=f"{Path(row.base).stem} {row.row}") if names.count(row.row) > 1 else row
@@ -62,7 +69,9 @@ def with_distinct_rows(table: TableSpec) -> TableSpec:
 
 
 def override(table: TableSpec, arguments: Mapping[str, Any]) -> TableSpec:
-    """Return the table with these training arguments, and with what it stated before under `stated`.
+    """Return the table with other training arguments.
+
+    What it stated before is kept under `stated`.
 
     Args:
         table: it may have been overridden before; then what it stated first is kept.
@@ -91,7 +100,7 @@ def override(table: TableSpec, arguments: Mapping[str, Any]) -> TableSpec:
 
 
 def as_yaml(value: Any) -> Any:
-    """Return a value of the command line as YAML holds it: lists in place of tuples."""
+    """Return a value with lists for tuples."""
     if isinstance(value, Mapping):
         return {key: as_yaml(item) for key, item in value.items()}
     return [as_yaml(item) for item in value] if isinstance(value, tuple | list) else value

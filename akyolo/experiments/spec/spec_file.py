@@ -1,4 +1,4 @@
-"""Read tables from a YAML file, strictly, and write a table to one."""
+"""Read and write tables as YAML."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ FILLED = ("seeds", "tables", "rows")  # lists that must not be empty
 
 
 def read_tables(file: Path) -> tuple[TableSpec, ...]:
-    """Return the tables of a file in its order.
+    """Return the tables of a file.
 
     Raises:
         ConfigError: the file cannot be read, or a key is unknown, missing or of the wrong type; the message names the
@@ -52,7 +52,9 @@ def read_tables(file: Path) -> tuple[TableSpec, ...]:
 
 
 def read_table(file: Path) -> TableSpec:
-    """Return the only table of a file, such as the spec.yaml in a folder of runs.
+    """Return the only table of a file.
+
+    The spec.yaml in a folder of runs is such a file.
 
     Raises:
         ConfigError: see `read_tables`; or the file has several tables.
@@ -64,7 +66,7 @@ def read_table(file: Path) -> TableSpec:
 
 
 def table_text(table: TableSpec) -> str:
-    """Return a table as the text of a YAML file, which `read_table` reads."""
+    """Return a table as YAML, which `read_table` reads."""
     data_set = table.data_set
     about = {"paper": table.paper} if table.paper else {}
     data = {"data": {data_set.name: _without_defaults(data_set)}} if data_set else {}
@@ -111,7 +113,10 @@ def _without_defaults(data_set: DataSet) -> dict[str, Any]:
 
 
 def _mappings(content: Any) -> Iterator[tuple[Any, Mapping[str, Any], str]]:
-    """Yield each mapping with its keys and its location, after the mapping around it has been checked."""
+    """Yield each mapping, its keys, its location.
+
+    The caller checks a mapping before it takes the next, which lies in it.
+    """
     yield content, SPEC, ""
     _check_seeds(content.get("seeds", ()))
     for name, data in content.get("data", {}).items():

@@ -1,4 +1,4 @@
-"""Tables as frozen values: which models are trained, and how.
+"""Tables and their rows as values.
 
 A table is written as YAML (`cfg/paper/`, or the spec.yaml that a comparison writes):
 
@@ -54,7 +54,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table: a model, and what a paper prints for it.
+    """A model, and its printed figures.
 
     Args:
         row: its name, unique in the tables that are run.
@@ -73,7 +73,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table: its rows, and how all of them are trained and evaluated.
+    """A table of models that are compared.
 
     Args:
         table: the number of a paper's table, or the name of a comparison.
@@ -105,20 +105,27 @@ class TableSpec:
 
     @property
     def stated_data(self) -> str | None:
-        """Return the data set that the table states, whatever a command put in its place."""
+        """Return the data set that the table states.
+
+        A command may have put another in its place.
+        """
         name: str | None = self.stated.get("data", self.data)
         return name
 
     @property
     def unprepared(self) -> DataSet | None:
-        """Return the data set that must be prepared and named by `data=`, if that is still to be done."""
+        """Return the data set still to be named.
+
+        Such a data set is prepared by `akyolo data prepare`, and named by `data=`. None if there is none.
+        """
         is_named = self.data != self.stated_data
         return None if is_named or not self.data_set or not self.data_set.prepare else self.data_set
 
     def runs(self) -> list["TableRun"]:
-        """Return the runs in order: all rows with the first seed, then with the next.
+        """Return the runs in their order.
 
-        A table that is stopped half-way can then still be compared.
+        All rows with the first seed come first, then all rows with the next. A table that is stopped half-way can then
+        still be compared.
 
         Example:
             >>> from akyolo.experiments.spec.table_spec import TableRow, TableSpec
@@ -132,14 +139,17 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class TableRun:
-    """One run: a row of a table, trained with one seed."""
+    """A row, trained with one seed."""
 
     table: TableSpec
     row: TableRow
     seed: int
 
     def requested(self) -> dict[str, Any]:
-        """Return how the row is built, trained and evaluated, as a record keeps it under `asked`."""
+        """Return what the table asks for.
+
+        This is how a record keeps it under `asked`.
+        """
         table = self.table
         return {
             "base": self.row.base,

@@ -1,4 +1,4 @@
-"""Count parameters and GFLOPs of rows, and compare them with what the paper prints."""
+"""Count models and compare with the paper."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ PARAMS_STEP, GFLOPS_STEP = Decimal("0.01"), Decimal("0.1")  # the precision of t
 
 @dataclass(frozen=True)
 class StaticResult:
-    """The counts of one row next to the paper's.
+    """The counts of one row.
 
     `params` and `gflops` follow the `paper` convention and are not rounded. A field is None where there is nothing to
     count or to compare.
@@ -37,7 +37,7 @@ class StaticResult:
 
 
 def count_rows(tables: Sequence[TableSpec]) -> Iterator[StaticResult]:
-    """Build and count each row of these tables, one after the other."""
+    """Build and count the rows of tables."""
     bases: dict[str, dict[str, Any]] = {}
     for table in tables:
         for row in table.rows:
@@ -46,7 +46,9 @@ def count_rows(tables: Sequence[TableSpec]) -> Iterator[StaticResult]:
 
 
 def count_printed_rows(table: TableSpec, models: Mapping[str, dict[str, Any]]) -> dict[str, Cost]:
-    """Return, by row, the cost of the models whose parameters or GFLOPs a paper prints.
+    """Return the costs that a paper prints.
+
+    They are those of our models, by row, if a paper prints the parameters or GFLOPs of the row.
 
     Args:
         table: the table.
@@ -57,7 +59,10 @@ def count_printed_rows(table: TableSpec, models: Mapping[str, dict[str, Any]]) -
 
 
 def count_row(table: TableSpec, model_yaml: dict[str, Any]) -> Cost:
-    """Return the cost by the paper's convention, for the classes of the table's data set."""
+    """Count a model by the paper's convention.
+
+    It is built for the classes of the table's data set.
+    """
     classes = table.data_set.classes if table.data_set else None
     own_copy = copy.deepcopy(model_yaml)  # upstream changes the mapping
     with silence():
@@ -87,7 +92,10 @@ def _compare(table: TableSpec, row: TableRow, ours: Cost | None) -> StaticResult
 
 
 def _match(ours: Decimal, printed: float | None, step: Decimal) -> bool | None:
-    """Return whether `ours` is what is printed, once it is rounded half up to the same step."""
+    """Return whether `ours` is what is printed.
+
+    It is rounded half up to the precision of the paper.
+    """
     if printed is None:
         return None
     return ours.quantize(step, ROUND_HALF_UP) == Decimal(str(printed)).quantize(step)

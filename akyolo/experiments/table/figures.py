@@ -11,7 +11,7 @@ INCHES_PER_ROW = 0.45
 
 
 def plot(entries: Sequence[Entry], metric: str, title: str, printed: Mapping[str, float]) -> bytes:
-    """Return a plot of the metric and of the cost of each row.
+    """Plot metric and cost of each row.
 
     The left panel shows the mean, the standard deviation and a dot for each seed. The right panel shows the time of an
     image, or the parameters until that is measured.

@@ -1,4 +1,4 @@
-"""Write the title and the notes of a table, and find what its runs have in common."""
+"""The title and the notes of a table."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ MS = "ms / image: the network only, fused, float32, batch 1, median of interleav
 
 
 def common_facts(table: TableSpec, records: Sequence[Record]) -> dict[str, Any]:
-    """Return what all runs have in common, as it was used if a record is there."""
+    """Return what all runs have in common."""
     used = records[0].settings if records else table.settings
     return {
         "base": ", ".join(dict.fromkeys(row.base for row in table.rows)),
@@ -29,12 +29,15 @@ def common_facts(table: TableSpec, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _machines(record: Record) -> list[dict[str, Any]]:
-    """Return the machines of all starts; a start that ended before its first checkpoint left none."""
+    """Return the machines of a run.
+
+    A start that ended before its first checkpoint left none.
+    """
     return [*(start["hardware"] for start in record.starts if "hardware" in start), record.hardware]
 
 
 def _differing_settings(records: Sequence[Record]) -> list[str]:
-    """Return the training arguments that were not the same in all runs."""
+    """Return the arguments that differ between runs."""
     settings = [{k: v for k, v in record.settings.items() if k not in OF_A_RUN} for record in records]
     names = settings[0] if settings else {}
     return [name for name in names if len(_distinct(used.get(name) for used in settings)) > 1]
@@ -57,7 +60,7 @@ def title(facts: dict[str, Any], table: TableSpec) -> str:
 
 
 def notes(facts: dict[str, Any], table: TableSpec, timed_on: dict[str, Any] | None) -> list[str]:
-    """Return how the figures were measured, one line a note.
+    """Return how the figures were measured.
 
     Args:
         facts: of `common_facts`.
@@ -101,7 +104,7 @@ def _about_paper(table: TableSpec) -> Iterator[str]:
 
 
 def _about_evaluation(table: TableSpec) -> Iterator[str]:
-    """Yield the arguments of the evaluation; a comparison leaves them at their defaults."""
+    """Yield the evaluation's arguments; a comparison has none."""
     names = {"iou": "NMS IoU"}
     if table.evaluation:
         settings = ", ".join(f"{names.get(key, key)} {value}" for key, value in table.evaluation.items())

@@ -1,4 +1,7 @@
-"""Put our figures next to a paper's, in its units: percent, millions of parameters."""
+"""Put our figures next to a paper's.
+
+The units are the paper's: percent, and millions of parameters.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,14 +16,14 @@ NAMES, DECIMALS = {"params_m": "params (M)", "gflops": "GFLOPs"}, {"params_m": 2
 
 
 def printed_metrics(rows: Sequence[TableRow]) -> list[str]:
-    """Return the metrics that a paper prints for any of the rows."""
+    """Return the metrics that a paper prints."""
     return list(dict.fromkeys(name for row in rows for name in row.printed if name not in COUNTS))
 
 
 def markdown_with_paper(
     rows: Sequence[TableRow], entries: Sequence[Entry], counts: Mapping[str, Cost], seeds: int, ours: str
 ) -> str:
-    """Return two tables: the paper's figures, ours and their difference; and our costs.
+    """Return paper and own figures as Markdown.
 
     Args:
         rows: of the table.
@@ -49,7 +52,7 @@ def difference(row: TableRow, entry: Entry, metric: str) -> float | None:
 
 
 def json_with_paper(rows: Sequence[TableRow], entries: Sequence[Entry], counts: Mapping[str, Cost]) -> dict[str, Any]:
-    """Return, by row, the printed figures, the differences in points and our counts."""
+    """Return printed figures, differences and counts, by row."""
     return {
         row.row: {
             "printed": dict(row.printed),

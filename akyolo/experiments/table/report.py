@@ -1,4 +1,7 @@
-"""Write the results of a table so far: table.md, table.json and plot.png in its folder."""
+"""Write the results of a table.
+
+They are table.md, table.json and plot.png in its folder.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +30,7 @@ FORMAT = 1
 def write_report(
     folder: Path, table: TableSpec, records: Sequence[Record], counts: Mapping[str, Cost]
 ) -> dict[str, Any]:
-    """Write the three files, each as a whole, and return the content of table.json.
+    """Write the files; return table.json's content.
 
     Args:
         folder: of the table.
@@ -64,7 +67,9 @@ def write_report(
 
 
 def render(folder: Path, table: TableSpec, records: Sequence[Record], counts: Mapping[str, Cost]) -> str:
-    """Return the table as Markdown, after a warning if the runs are not as it states.
+    """Return the table as Markdown.
+
+    It begins with a warning if the runs are not as the table states.
 
     Args:
         folder: of the table, with the timings of its models.
@@ -99,7 +104,10 @@ def _printed_fractions(table: TableSpec, metric: str) -> dict[str, float]:
 
 
 def measure_speed(folder: Path, table: TableSpec, records: Sequence[Record]) -> None:
-    """Time one model of each row that has weights, unless all of them were timed together before."""
+    """Time one model of each row.
+
+    A row without weights is left out. Nothing is timed if all of them were timed together before.
+    """
     models = {record.row: record for record in reversed(records)}  # of the first seed
     weights = {row.row: file for row in table.rows if row.row in models and (file := _weights(folder, models[row.row]))}
     before = _read_timings(folder)
@@ -113,7 +121,10 @@ def measure_speed(folder: Path, table: TableSpec, records: Sequence[Record]) -> 
 
 
 def _read_timings(folder: Path) -> dict[str, Any] | None:
-    """Return what `time_models` measured; None if the file is missing or damaged, since it can be measured again."""
+    """Return the timings, or None.
+
+    It is None if the file is missing or damaged; the timings can be measured again.
+    """
     try:
         timings = json.loads((folder / SPEED).read_text(encoding="utf-8"))
         return timings if all("median_ms" in times for times in timings["rows"].values()) else None

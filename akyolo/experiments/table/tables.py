@@ -1,4 +1,4 @@
-"""Turn records into a table of means and standard deviations over seeds."""
+"""Turn records into a table."""
 
 import dataclasses
 import statistics
@@ -15,16 +15,21 @@ HEADS = ("params (M)", "GFLOPs", *COSTS)
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric over seeds: values in order, mean, sample standard deviation (n - 1)."""
+    """The distribution of a metric over seeds.
+
+    The values are in the order of the seeds.
+    """
 
     values: tuple[float, ...]
     mean: float
-    std: float | None  # None for a single seed
+    std: float | None  # of the sample (n - 1); None for a single seed
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The results of one row; without seeds, and None everywhere, if no run of it is over.
+    """The results of one row.
+
+    Without a run that is over there are no seeds, and every number is None.
 
     Args:
         row: its name.
@@ -50,7 +55,9 @@ class Entry:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return mean and sample standard deviation of at least one value.
+    """Return mean and deviation of values.
+
+    There is at least one value. The deviation is that of a sample (n - 1).
 
     Example:
         >>> from akyolo.experiments.table.tables import spread
@@ -63,7 +70,7 @@ def spread(values: Sequence[float]) -> Spread:
 def entries(
     rows: Sequence[str], records: Sequence[Record], metrics: Sequence[str], ms: Mapping[str, float]
 ) -> list[Entry]:
-    """Return the results of each row, in the order of the rows.
+    """Return the results of each row.
 
     Args:
         rows: their names.
@@ -96,19 +103,27 @@ def _entry(
 
 
 def _numbers(values: Iterable[float | None]) -> list[float]:
-    """Return all values, or an empty list if one is missing."""
+    """Return values if none is missing.
+
+    Otherwise the list is empty.
+    """
     candidates = list(values)
     numbers = [value for value in candidates if value is not None]
     return numbers if len(numbers) == len(candidates) else []
 
 
 def markdown(entries: Sequence[Entry], metrics: Sequence[str], seeds: int) -> str:
-    """Return the table as Markdown; a mean over fewer than `seeds` runs says so."""
+    """Return the table as Markdown.
+
+    A mean over fewer than `seeds` runs says so.
+    """
     return aligned([["row", *metrics, *HEADS], *([entry.row, *_cells(entry, metrics, seeds)] for entry in entries)])
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as Markdown with aligned columns; the first row is the head.
+    """Return cells as an aligned Markdown table.
+
+    The first row is the head.
 
     Example:
         >>> from akyolo.experiments.table.tables import aligned
@@ -132,7 +147,10 @@ def _cells(entry: Entry, metrics: Sequence[str], seeds: int) -> list[str]:
 
 
 def mean_cell(entry: Entry, metric: str, seeds: int, scale: float = 1, decimals: int = 3) -> str:
-    """Return mean and deviation of a metric as text, with n if it is below `seeds`."""
+    """Return mean and deviation as a cell.
+
+    The cell says so if there are fewer than `seeds` runs.
+    """
     if not entry.seeds:
         return NOT_RUN
     if metric not in entry.metrics:

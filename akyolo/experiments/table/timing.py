@@ -1,4 +1,7 @@
-"""Time the models of a table in one process, interleaved, after all trainings."""
+"""Time the models of a table.
+
+They are timed in one process, interleaved, after all trainings.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +17,7 @@ ROUNDS = 20
 
 
 def time_models(weights: Mapping[str, Path], imgsz: int, device: torch.device) -> dict[str, Any]:
-    """Return the milliseconds that each model takes for one image.
+    """Return the milliseconds of each model.
 
     The models are trained, fused and in float32; the time is that from the image to the output of the head.
 
