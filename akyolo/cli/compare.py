@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     check_number(f"{options.seeds}", options.seeds, COUNTING, error=ConfigError, location="--seeds")
     check_folder_name(name)
     if Path(base).suffix not in SUFFIXES:
-        raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
+        raise ConfigError(f"{base} is not a model YAML", remedy="name a file that ends in .yaml or .yml")
     table = comparison(name, base, read_operators(options.ops, options.where.strip()), options.seeds, settings)
     check_no_option("compare", settings, options)
     with stdout_to_stderr() if options.json else nullcontext():
@@ -89,7 +89,7 @@ def read_operators(text: str, where: str) -> dict[str, SwapRule | None]:
     The rule of BASE as it is is None.
 
     Raises:
-        ConfigError: an operator has no name, a value is missing, or an operator is there twice.
+        ConfigError: an operator has no name, a value is missing, or an operator is given twice.
 
     Example:
         >>> from akyolo.cli.compare import read_operators
@@ -106,7 +106,7 @@ def read_operators(text: str, where: str) -> dict[str, SwapRule | None]:
         args, keywords = _read_arguments(values, written)
         rule = SwapRule(op, args, where, keywords) if values or op != "Conv" else None
         if rule in rules.values():
-            raise ConfigError(f"{written.strip()!r} is there twice", location="--ops")
+            raise ConfigError(f"{written.strip()!r} is given twice", location="--ops")
         rules[":".join([op, *values])] = rule
     return rules
 

@@ -100,7 +100,7 @@ def _read_requests(options: argparse.Namespace) -> list[TableRequest]:
     """
     names, settings = names_and_pairs(options.words)
     if names:
-        raise ConfigError(f"{names[0]!r} is no key=value", remedy="tables are named by --table, rows by --rows")
+        raise ConfigError(f"{names[0]!r} is not key=value", remedy="tables are named by --table, rows by --rows")
     check_no_option("reproduce", settings, options)
     check_not_set("reproduce", settings)
     if options.static and (settings or options.plan or options.seeds is not None):

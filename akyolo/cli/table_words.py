@@ -26,7 +26,7 @@ def check_folder_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         remedy = "give one by --name: up to 100 letters, digits, . = _ -"
-        raise ConfigError(f"{name!r} is no name for a folder", remedy=remedy)
+        raise ConfigError(f"{name!r} cannot name a folder", remedy=remedy)
     return name
 
 

@@ -121,7 +121,7 @@ def check_table(
     check_arguments("val", {**table.evaluation, "protocol": table.protocol})
     if table.unprepared and needs_data:
         remedy = f"`akyolo data prepare {table.unprepared.prepare} --root DIR` makes it; then data=DIR/data.yaml"
-        raise ConfigError(f"where {table.data} lies is not said", remedy=remedy)
+        raise ConfigError(f"{table.data} is only a name; its data YAML must be given", remedy=remedy)
     settings = _training_arguments(table)
     check_arguments("train", settings)
     _check_data(table, settings.get("data"))

@@ -1,4 +1,4 @@
-"""Where runs are trained: the options, SLURM's job arrays, torchrun's script, and two processes at one run."""
+"""Launchers of runs: options, SLURM's job arrays, torchrun's script, and two processes at the same run."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_a_task_without_a_run_says_so(tmp_path, words, environment, message):
 
 @pytest.mark.training
 def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
-    """Both started at once."""
+    """Both are started at the same time."""
     monkeypatch.chdir(folder)
     settings = {
         "data": "data.yaml",
@@ -137,12 +137,12 @@ def test_the_script_of_torchrun_says_where_nodes_meet(tmp_path, environment, mee
 
 
 def test_several_nodes_need_a_head(tmp_path):
-    """Else each would wait for the others at itself."""
+    """Without it, each node would wait for the others at its own address."""
     node = script("torchrun", tmp_path, "model.yaml", NODES="2", PYTHON="echo")
     assert node.communicate() == ("", "HEAD is not set: name the node where 2 nodes meet\n") and node.returncode == 2
 
 
-def test_an_address_is_rays(in_tmp, fails):
+def test_an_address_needs_the_launcher_ray(in_tmp, fails):
     words = ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--address", "a:1"]
     assert fails("compare", *words) == "akyolo: --address: goes with --launcher ray\n"
 

@@ -52,7 +52,7 @@ def run_on_node(folder: str, row: str, seed: int, *, current: str, spec: str, lo
         ChildProcessError: any other exit code; another attempt may succeed.
     """
     if not Path(current, spec).exists():
-        raise FileNotFoundError(f"{Path(current, spec)} is not there on node {platform.node()}")
+        raise FileNotFoundError(f"{Path(current, spec)} does not exist on node {platform.node()}")
     Path(current, log).parent.mkdir(exist_ok=True)
     with Path(current, log).open("ab") as file:
         code = run_here(folder, row, seed, cwd=current, stdout=file, stderr=subprocess.STDOUT)

@@ -79,7 +79,7 @@ def read_record(file: Path) -> Record:
     """Return the record that `write_record` wrote.
 
     Raises:
-        ConfigError: the file is no record, or has another format.
+        ConfigError: the file is not a record, or has another format.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -89,15 +89,15 @@ def read_record(file: Path) -> Record:
         ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         has = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ConfigError(f"is no record of format {FORMAT} (format: {has!r})", location=str(file), remedy=AGAIN)
+        raise ConfigError(f"is not a record of format {FORMAT} (format: {has!r})", location=str(file), remedy=AGAIN)
     fields = {field.name: field.type for field in dataclasses.fields(Record)}
     if wrong := sorted(fields.keys() ^ content.keys()):
-        raise ConfigError(f"is no record: {', '.join(wrong)} missing or unknown", location=str(file), remedy=AGAIN)
+        raise ConfigError(f"is not a record: {', '.join(wrong)} missing or unknown", location=str(file), remedy=AGAIN)
     if wrong := [name for name, type_ in fields.items() if not _has_type(content[name], type_)]:
-        raise ConfigError(f"is no record: {', '.join(wrong)} of the wrong type", location=str(file), remedy=AGAIN)
+        raise ConfigError(f"is not a record: {', '.join(wrong)} of the wrong type", location=str(file), remedy=AGAIN)
     if not content["curve"] or content["asked"].get("protocol") not in content["metrics"]:
         raise ConfigError(
-            "is no record: it holds no epoch, or not the metrics asked for", location=str(file), remedy=AGAIN
+            "is not a record: it holds no epoch, or not the metrics asked for", location=str(file), remedy=AGAIN
         )
     return Record(**content)
 

@@ -39,7 +39,7 @@ class TableFolder:
         self._text = table_text(table).encode()
         homes = [run_folder(folder, row.row, 0) for row in table.rows]
         if shared := [row.row for row, home in zip(table.rows, homes, strict=True) if homes.count(home) > 1]:
-            raise ConfigError(f"{' and '.join(shared)} would share a folder", remedy="rename one of them")
+            raise ConfigError(f"{' and '.join(shared)} would share a folder", remedy="give one of them another name")
         self._accepted = self._check_stored()
 
     @contextmanager
@@ -81,7 +81,7 @@ class TableFolder:
         if stored is None and self.folder.is_dir() and any(self._visible_files()):
             raise ConfigError(f"is not empty and has no {SPEC}", location=str(self.folder), remedy="use another --name")
         if stored not in (None, self._text) and (different := differences(read_table(self.folder / SPEC), self.table)):
-            what = f"holds other runs: {'; '.join(different)}"
+            what = f"has other runs: {'; '.join(different)}"
             raise ConfigError(what, location=str(self.folder), remedy="use another --name")
         return stored
 
@@ -93,7 +93,7 @@ def read_records(folder: Path, table: TableSpec) -> list[Record]:
     """Return the records of finished runs.
 
     Raises:
-        ConfigError: a file is no record.
+        ConfigError: a file is not a record.
     """
     files = (run_folder(folder, run.row.row, run.seed) / RECORD for run in table.runs())
     return [read_record(file) for file in files if file.exists()]

@@ -21,7 +21,7 @@ def differences(stored: TableSpec, current: TableSpec) -> list[str]:
         >>> rows = (TableRow("plain", "yolov8n.yaml"),)
         >>> stored = TableSpec("mine", None, None, {"epochs": 3}, "coco", {}, rows, seeds=(0,))
         >>> differences(stored, TableSpec("mine", None, None, {"epochs": 4}, "coco", {}, rows, seeds=(0, 1)))
-        ['epochs is 3 there, 4 here']
+        ['epochs is 3 in spec.yaml, 4 in the command']
     """
     different = list(dict.fromkeys(_compare(stored, current, "")))
     return [text for text in different if text != STATED] or different
@@ -44,7 +44,7 @@ def _compare(stored: Any, current: Any, key: str) -> Iterator[str]:
     elif key == "seeds" and current[: len(stored)] == stored:
         return
     elif stored != current:
-        yield f"{key} is {_words(stored)} there, {_words(current)} here"
+        yield f"{key} is {_words(stored)} in spec.yaml, {_words(current)} in the command"
 
 
 def _parts(value: Any) -> Mapping[str, Any]:

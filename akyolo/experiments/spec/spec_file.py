@@ -47,7 +47,7 @@ def read_tables(file: Path) -> tuple[TableSpec, ...]:
         for value, keys, location in _mappings(content):
             _check(value, keys, location)
     except ConfigError as error:
-        raise ConfigError(f"is no spec: {error.what}", location=str(file), remedy=error.remedy) from None
+        raise ConfigError(f"is not a valid spec: {error.what}", location=str(file), remedy=error.remedy) from None
     return tuple(_table(table, content) for table in content["tables"])
 
 
@@ -136,7 +136,7 @@ def _mappings(content: Any) -> Iterator[tuple[Any, Mapping[str, Any], str]]:
             yield row, ROW, location
             yield from _mappings_of_row(row, location)
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"table {', '.join(duplicates)} is there twice")
+        raise ConfigError(f"table {', '.join(duplicates)} is given twice")
 
 
 def _mappings_of_row(row: Mapping[str, Any], location: str) -> Iterator[tuple[Any, Mapping[str, Any], str]]:
@@ -152,13 +152,13 @@ def _check_seeds(seeds: Sequence[Any]) -> None:
     for seed in seeds:
         check_number(f"seeds: {seed!r}", seed, FROM_0, error=ConfigError)
         if seeds.count(seed) > 1:
-            raise ConfigError(f"seeds: {seed} is there twice")
+            raise ConfigError(f"seeds: {seed} is given twice")
 
 
 def _check_names(names: Iterable[Any], location: str) -> None:
     for name in names:
         if not isinstance(name, str):
-            raise ConfigError(f"{location}{name!r} is no name")
+            raise ConfigError(f"{location}{name!r} is not a name")
 
 
 def _check_numbers(numbers: Mapping[Any, Any], location: str) -> None:
@@ -179,7 +179,7 @@ def _check_assumed(table: Mapping[str, Any]) -> None:
 
 def _check(value: Any, keys: Mapping[str, Any], location: str) -> None:
     if not isinstance(value, dict):
-        raise ConfigError(f"{location}{value!r} is no mapping")
+        raise ConfigError(f"{location}{value!r} is not a mapping")
     types = {key.removesuffix("?"): type_ for key, type_ in keys.items()}
     for key, item in value.items():
         if key not in types:

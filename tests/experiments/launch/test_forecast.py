@@ -1,4 +1,4 @@
-"""What a plan says before anything runs."""
+"""The plan that is printed before anything runs."""
 
 import dataclasses
 from pathlib import Path
@@ -36,7 +36,7 @@ def runs(*states):
     return [PlannedRun(dataclasses.replace(FIRST, seed=seed), state) for seed, state in enumerate(states)]
 
 
-def test_what_is_done_what_resumes_and_what_will_run(tmp_path):
+def test_the_plan_names_runs_that_are_done_resume_or_will_run(tmp_path):
     table = table_of(FIRST, SECOND, THIRD, seeds=(0, 1))
     (tmp_path / "baseline-seed0").mkdir()
     write_record(tmp_path / "baseline-seed0" / "record.json", record())
@@ -66,7 +66,7 @@ def test_what_is_done_what_resumes_and_what_will_run(tmp_path):
     )
 
 
-def test_a_run_that_a_process_is_at(tmp_path):
+def test_a_run_that_another_process_executes(tmp_path):
     table = table_of(FIRST, seeds=(0, 1))
     (tmp_path / "baseline-seed0").mkdir()
     with FileLock(tmp_path / "baseline-seed0" / ".lock"):
@@ -76,7 +76,7 @@ def test_a_run_that_a_process_is_at(tmp_path):
     assert [plan.state for plan in plan_runs(tmp_path, table, ["baseline"])] == ["to run", "to run"]
 
 
-def test_epochs_that_are_there_take_no_hours(tmp_path):
+def test_epochs_that_are_over_take_no_hours(tmp_path):
     home = tmp_path / "baseline-seed0"
     (home / "weights").mkdir(parents=True)
     (home / "weights" / "last.pt").touch()
@@ -88,7 +88,7 @@ def test_epochs_that_are_there_take_no_hours(tmp_path):
     )  # 90 of 300 epochs of 4 s: 0.1 h, not 0.33
 
 
-def test_what_is_overridden_is_said():
+def test_overridden_arguments_are_named():
     table = override(TABLE, {"epochs": 2, "workers": 0})
     text = "\n".join(describe_plan(Path("here"), table, []))
     assert "overridden  epochs=2, workers=0\n  Shortened, not as the table states it: epochs 2 of 300" in text
@@ -116,14 +116,14 @@ def test_hours_come_from_a_step_of_the_same_training_on_a_gpu():
     ],
     ids=str,
 )
-def test_a_step_of_another_training_says_nothing(change):
+def test_hours_are_unknown_without_an_equal_training(change):
     measured = on_gpu(FIRST, asked={**FIRST.requested(), **change})
     assert "GPU-hours: unknown" in describe_total(runs("to run"), {Path("x"): measured})
 
 
 def test_data_of_another_name_is_that_of_the_paper():
-    asked = {**FIRST.requested(), "data": "visdrone/data.yaml", "stated": {"data": "visdrone2021-det"}}
-    assert "GPU-hours: 0.3; from" in describe_total(runs("to run"), {Path("x"): on_gpu(FIRST, asked=asked)})
+    requested = {**FIRST.requested(), "data": "visdrone/data.yaml", "stated": {"data": "visdrone2021-det"}}
+    assert "GPU-hours: 0.3; from" in describe_total(runs("to run"), {Path("x"): on_gpu(FIRST, asked=requested)})
 
 
 def test_only_records_of_a_gpu_are_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster of this machine: real trainings, whose workers and whose command are killed."""
+"""Runs on a Ray cluster of this machine: real trainings, with workers and commands that are killed."""
 
 import json
 import os
@@ -62,11 +62,11 @@ def start(folder, environment, name, *words):
 
 def trainings(folder):
     """The processes of runs under this folder, by row."""
-    found = {}
+    processes = {}
     for process in psutil.process_iter(["cmdline", "cwd"]):
         if "akyolo.experiments.run.worker" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
-            found[process.info["cmdline"][-2]] = process
-    return found
+            processes[process.info["cmdline"][-2]] = process
+    return processes
 
 
 @pytest.mark.training
@@ -78,7 +78,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
     worker = training.parent()
     assert worker.name().startswith("ray::")
     worker.kill()
-    training.wait(10)  # nobody holds its stdin any more; some versions of Ray end it too
+    training.wait(10)  # its stdin is closed; some versions of Ray also kill it
     assert not (home / "Conv-seed0" / "record.json").exists()
     out, err = process.communicate()
     assert process.returncode == 0, out + err
@@ -92,7 +92,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
 
 @pytest.mark.training
 def test_a_killed_command_takes_its_own_cluster_along(folder, environment, monkeypatch, capfd):
-    """Until then another command is refused."""
+    """Until it ends, another command is refused."""
     home = folder / "runs" / "compare" / "alone"
     process = start(folder, environment, "alone", "epochs=1000", "--launcher", "ray")
     wait_for(home / "Conv-seed0" / "weights" / "last.pt", process)
@@ -140,8 +140,8 @@ with connect(sys.argv[1]) as launch:
 
 
 @pytest.mark.slow
-def test_what_ray_tries_again(tmp_path, environment, cluster):
-    """With a child that is none: it only ends, in one way or another."""
+def test_ray_tries_failed_runs_again(tmp_path, environment, cluster):
+    """The child trains nothing: it only ends, in different ways."""
     (tmp_path / "akyolo" / "paper").mkdir(parents=True)
     (tmp_path / "akyolo" / "paper" / "child.py").write_text(CHILD)
     (tmp_path / "akyolo" / "__init__.py").touch()
@@ -152,7 +152,7 @@ def test_what_ray_tries_again(tmp_path, environment, cluster):
     see = "see log.txt there"
     ended = [("0", ""), ("1", f"exit code 1, {see}"), ("2", f"exit code 2, {see}"), ("killed once", "")]
     assert f"\n{ended}\n" in done.stdout
-    assert f"\n{tmp_path}/gone/spec.yaml is not there on node {platform.node()}\n  Ray needs a folder" in done.stdout
+    assert f"\n{tmp_path}/gone/spec.yaml does not exist on node {platform.node()}\n  Ray needs a folder" in done.stdout
     logs = {file.parent.name: file.read_text() for file in tmp_path.rglob("log.txt")}
     starts = {"0-seed0": 1, "1-seed0": 1 + ray_cluster.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
     assert logs == {name: "started\n" * count for name, count in starts.items()}
@@ -179,7 +179,7 @@ assert not any(error for _, error in ray_cluster._launch(runs))
 
 @pytest.mark.slow
 def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
-    """With GPUs that are none, and a child that counts them."""
+    """The GPUs are declared only, and the child counts them."""
     (tmp_path / "akyolo" / "paper").mkdir(parents=True)
     (tmp_path / "akyolo" / "paper" / "child.py").write_text(SEES)
     (tmp_path / "akyolo" / "__init__.py").touch()
@@ -215,6 +215,6 @@ def test_without_ray_its_extra_is_named(monkeypatch):
 
 
 @pytest.mark.slow
-def test_ray_is_imported_only_where_it_is_asked_for():
+def test_ray_is_imported_only_if_it_is_used():
     code = "import sys, akyolo.cli.compare, akyolo.experiments.launch.ray_cluster; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -27,7 +27,7 @@ FAST = {"optimizer": "AdamW", "lr0": 0.02}  # so that three epochs detect someth
 
 
 ROW = "AKConv:5"
-SWAPS = {"plain": None, "moving": SwapRule("AKConv", (5,), "downsample")}
+SWAPS = {"plain": None, "offsets": SwapRule("AKConv", (5,), "downsample")}
 
 
 class Killed(BaseException):
@@ -184,7 +184,7 @@ def test_killed_while_it_is_evaluated_it_is_only_evaluated(folder, table, undist
 
 
 @pytest.mark.training
-def test_the_batch_is_the_one_really_used(folder, table, monkeypatch):
+def test_the_batch_is_that_of_the_training(folder, table, monkeypatch):
     """Upstream halves it when memory runs out in the first epoch."""
     original, failed = DetectionTrainer.preprocess_batch, []
 
@@ -201,15 +201,15 @@ def test_the_batch_is_the_one_really_used(folder, table, monkeypatch):
 
 
 @pytest.mark.training
-def test_a_row_without_moving_taps_leaves_their_rate_to_the_others(folder, table):
+def test_a_row_without_learned_offsets_ignores_their_learning_rate(folder, table):
     settings = {**table.settings, "epochs": 1, "offset_lr": 0.1}
 
     def changed(**row):
         return dataclasses.replace(table, settings=settings, rows=(dataclasses.replace(table.rows[0], **row),))
 
-    plain, moving = (changed(row=name, swap=swap) for name, swap in SWAPS.items())
+    plain, offsets = (changed(row=name, swap=swap) for name, swap in SWAPS.items())
     assert run(folder / "rates", plain, 0).settings["offset_lr"] == 1
-    assert run(folder / "rates", moving, 0).settings["offset_lr"] == 0.1
+    assert run(folder / "rates", offsets, 0).settings["offset_lr"] == 0.1
 
 
 @pytest.mark.training
@@ -227,7 +227,7 @@ def test_a_checkpoint_without_the_results_of_each_epoch_makes_no_record(tmp_path
         runs._curve(columns, {1}, tmp_path / "last.pt")
 
 
-def test_torn_starts_are_refused_with_a_way_out(tmp_path):
+def test_a_damaged_file_of_starts_is_refused_with_a_remedy(tmp_path):
     (tmp_path / "starts.json").write_text('[{"epoch"')
     with pytest.raises(ConfigError, match=r"starts\.json: cannot be read: .*\n  remove the folder of this run"):
         Starts(tmp_path / "starts.json")
@@ -252,7 +252,7 @@ def test_another_model_of_the_same_name_is_refused(folder, table):
 
 @pytest.mark.training
 def test_any_protocol_and_its_detections(folder, table, undisturbed, monkeypatch):
-    """The trained run once more, evaluated otherwise."""
+    """The trained run is evaluated again, by another protocol."""
     home = run_folder(folder / "undisturbed", ROW, 7)
     (home / "record.json").rename(home / "before.json")
     monkeypatch.setattr(Starts, "train", None)

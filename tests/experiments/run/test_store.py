@@ -1,4 +1,4 @@
-"""The folder of a table's runs: which tables may follow one another there."""
+"""The folder of a table's runs: which tables may be run in it one after another."""
 
 from contextlib import contextmanager
 
@@ -60,7 +60,8 @@ def test_a_specification_that_another_process_wrote_meanwhile_is_refused(tmp_pat
     checked = TableFolder(tmp_path, table("Conv", 1), read_models(table("Conv", 1).rows))
     with begun(tmp_path, table("Conv", 1, lr0=0.1)):
         pass
-    with pytest.raises(ConfigError, match=r"holds other runs: lr0 is 0\.1 there, not given here"), checked.lock():
+    refused = pytest.raises(ConfigError, match=r"has other runs: lr0 is 0\.1 in spec.yaml, not given in the command")
+    with refused, checked.lock():
         pass
 
 
@@ -83,11 +84,11 @@ def test_another_model_by_the_same_name_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (table("Conv,AKConv:5", 1), r"seeds is \[0, 1\] there, \[0\] here"),
-        (table("Conv", 2), "rows is Conv, AKConv:5 there, Conv here"),
-        (table("Conv,DSConv:5,AKConv:5", 2), "row is AKConv:5 there, DSConv:5 here; op is AKConv there"),
-        (table("Conv,AKConv:5", 2, classes=[0, 1]), r"classes is \[0\] there, \[0, 1\] here"),
-        (table("Conv,AKConv:5", 3, classes=[0], epochs=4), "runs: epochs is 3 there, 4 here\n"),
+        (table("Conv,AKConv:5", 1), r"seeds is \[0, 1\] in spec.yaml, \[0\] in the command"),
+        (table("Conv", 2), "rows is Conv, AKConv:5 in spec.yaml, Conv in the command"),
+        (table("Conv,DSConv:5,AKConv:5", 2), "row is AKConv:5 in spec.yaml, DSConv:5 in the command; op is AKConv in"),
+        (table("Conv,AKConv:5", 2, classes=[0, 1]), r"classes is \[0\] in spec.yaml, \[0, 1\] in the command"),
+        (table("Conv,AKConv:5", 3, classes=[0], epochs=4), "runs: epochs is 3 in spec.yaml, 4 in the command\n"),
     ],
 )
 def test_anything_else_is_refused_and_the_spec_stays(tmp_path, other, message):

@@ -74,12 +74,12 @@ def test_a_folder_of_runs_has_one_table(tmp_path):
     [
         (("table",), 1, "unknown key 'table'\n  did you mean 'tables'?"),
         (("data", "voc", "image"), {}, "data voc: unknown key 'image'\n  did you mean 'images'?"),
-        (("data", "voc"), 20, "data voc: 20 is no mapping"),
+        (("data", "voc"), 20, "data voc: 20 is not a mapping"),
         (("tables", 0, "protocoll"), "coco", "table 2: unknown key 'protocoll'\n  did you mean 'protocol'?"),
         (("tables", 0, "settings"), 3, "table 2: settings cannot be 3"),
         (("tables", 0, "assumed"), ["imgsz"], "table 2: assumed: 'imgsz' is not there"),
         (("tables", 0, "rows", 1, "print"), {}, "table 2, row s: unknown key 'print'\n  did you mean 'printed'?"),
-        (("tables", 0, "rows", 1), "s", "table 2, row s: 's' is no mapping"),
+        (("tables", 0, "rows", 1), "s", "table 2, row s: 's' is not a mapping"),
         (("tables", 0, "rows", 1, "swap", "kw"), {}, "table 2, row s: swap: unknown key 'kw'"),
         (("tables",), [], "tables cannot be []"),
         (("tables", 0, "rows"), [], "table 2: rows cannot be []"),
@@ -91,13 +91,13 @@ def test_a_folder_of_runs_has_one_table(tmp_path):
         (("tables", 0, "rows", 1, "printed", "AP"), True, "table 2, row s: printed: AP cannot be True"),
         (("tables", 0, "rows", 1, "printed", "AP"), float("nan"), "table 2, row s: printed: AP cannot be nan"),
         (("data", "voc", "images", "train"), "many", "data voc: images: train cannot be 'many'"),
-        (("tables", 0, "settings", 2), 3, "table 2: settings: 2 is no name"),
-        (("tables", 0, "evaluation", 2), 3, "table 2: evaluation: 2 is no name"),
-        (("tables", 0, "assumed"), [{"epochs": 3}], "table 2: assumed: {'epochs': 3} is no name"),
+        (("tables", 0, "settings", 2), 3, "table 2: settings: 2 is not a name"),
+        (("tables", 0, "evaluation", 2), 3, "table 2: evaluation: 2 is not a name"),
+        (("tables", 0, "assumed"), [{"epochs": 3}], "table 2: assumed: {'epochs': 3} is not a name"),
         (("tables", 0, "stated", "setings"), {}, "table 2: stated: unknown key 'setings'\n  did you mean 'settings'?"),
         (("tables", 0, "stated", "settings"), 3, "table 2: stated: settings cannot be 3"),
         (("seeds",), [], "seeds cannot be []"),
-        (("seeds",), [0, 0], "seeds: 0 is there twice"),
+        (("seeds",), [0, 0], "seeds: 0 is given twice"),
         (("seeds",), [0, -1], "seeds: -1 must be a whole number of at least 0"),
         (("seeds",), ["a"], "seeds: 'a' must be a whole number of at least 0"),
         (("seeds",), [True], "seeds: True must be a whole number of at least 0"),
@@ -113,7 +113,7 @@ def test_a_wrong_key_or_value_is_named_with_file_and_table(tmp_path, path, value
     inner[key] = value
     with pytest.raises(ConfigError) as refused:
         read_tables(written(tmp_path, content))
-    assert str(refused.value).startswith(f"{tmp_path / 'spec.yaml'}: is no spec: {message}")
+    assert str(refused.value).startswith(f"{tmp_path / 'spec.yaml'}: is not a valid spec: {message}")
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,14 @@ def test_a_missing_key_is_named(tmp_path, path, message):
 
 def test_a_table_twice_is_refused(tmp_path):
     content = {**SPEC, "tables": [*SPEC["tables"], {**SPEC["tables"][0], "table": "2"}]}
-    with pytest.raises(ConfigError, match="table 2 is there twice"):
+    with pytest.raises(ConfigError, match="table 2 is given twice"):
         read_tables(written(tmp_path, content))
 
 
 @pytest.mark.parametrize("text", ["tables: [", "- 1", "3", ""])
 def test_what_is_no_mapping_is_no_spec(tmp_path, text):
     (tmp_path / "spec.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"spec\.yaml: (cannot be read as a spec|is no spec: .* is no mapping)"):
+    with pytest.raises(
+        ConfigError, match=r"spec\.yaml: (cannot be read as a spec|is not a valid spec: .* is not a mapping)"
+    ):
         read_tables(tmp_path / "spec.yaml")

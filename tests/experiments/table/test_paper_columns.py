@@ -64,14 +64,14 @@ def test_paper_ours_and_difference_in_percent(tmp_path):
     # (38 + 40) / 2 = 39, less 38.5; spread of 38, 40: sqrt(2)
     first = ["38.5", "39.00 ± 1.41", "+0.50", "13.4", "14.00 ± 1.41", "+0.60"]
     assert lines[2] == ["b", *first, "1.77", "1.77", "4.2", "4.2"]
-    # one seed of two; nothing to measure by is no zero
+    # One seed of two. A metric that could not be measured is not zero.
     assert lines[3] == ["s", "37.9", "38.10 (n=1)", "+0.20", "13.2", "-", "-", "1.41", "1.41", "3.5", "3.5"]
     assert lines[4] == ["t", "1.0", "not run", "-", "2.0", "not run", "-", "-", "-", "-", "-"]
     assert lines[5] == ["row", "ms / image", "ratio", "s / epoch", "peak MiB"]
     assert lines[7] == ["b", "-", "-", "4.0", "300"] and lines[9] == ["t", *["not run"] * 4]
 
 
-def test_how_it_was_measured_stands_beside_it(tmp_path):
+def test_the_notes_say_how_the_figures_were_measured(tmp_path):
     table = write_report(tmp_path, read(tmp_path, **DATA), RECORDS, COUNTS)
     text = (tmp_path / "table.md").read_text()
     assert text.startswith("# Table 3 of A paper: b.yaml on voc/data.yaml, 3 epochs, seeds 0, 1\n")
@@ -137,7 +137,7 @@ def test_what_is_other_than_stated(tmp_path, overrides, record, expected):
 
 
 def test_a_training_that_stopped_early_is_a_shortened_one(tmp_path):
-    """By its patience, or out of time."""
+    """Patience ended it, or its time was over."""
     curve = [{"epoch": 1, "seconds": 1.0}, {"epoch": 2, "seconds": 1.0}]
     records = [
         scored("b", 0, 0.4, 0.1),

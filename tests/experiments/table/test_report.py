@@ -43,7 +43,7 @@ def test_a_broken_speed_file_is_measured_again(tmp_path, table, measured, text):
     assert write_report(tmp_path, table, [record()], {})["rows"][0]["ms"] == 5
 
 
-def test_speed_is_measured_of_the_rows_whose_weights_are_there_and_once(tmp_path, table, measured):
+def test_rows_with_weights_are_timed_once(tmp_path, table, measured):
     records = [record(), record(seed=1), record(row="AKConv:5", seed=1)]
     measure_speed(tmp_path, table, records)
     assert measured == []
@@ -56,7 +56,7 @@ def test_speed_is_measured_of_the_rows_whose_weights_are_there_and_once(tmp_path
     assert measured == [(["AKConv:5"], 64, cpu), (["Conv", "AKConv:5"], 64, cpu)]
 
 
-def test_what_was_trained_on_a_gpu_is_timed_where_we_are(tmp_path, table, measured, monkeypatch):
+def test_a_model_trained_on_a_gpu_is_timed_on_the_cpu_if_there_is_no_gpu(tmp_path, table, measured, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with_weights(tmp_path, "Conv-seed0")
     measure_speed(tmp_path, table, [record(hardware={"device": "cuda:0", "gpu": "a GPU"})])
@@ -64,19 +64,19 @@ def test_what_was_trained_on_a_gpu_is_timed_where_we_are(tmp_path, table, measur
 
 
 def test_a_table_names_the_machine_of_its_ms_where_it_is_another(tmp_path, table):
-    gpu, here = {"device": "cuda:0", "gpu": "a GPU"}, {"device": "cpu", "gpu": None}
-    speed = {"hardware": here, "rows": {"Conv": {"median_ms": 5.0}}}
+    gpu, cpu = {"device": "cuda:0", "gpu": "a GPU"}, {"device": "cpu", "gpu": None}
+    speed = {"hardware": cpu, "rows": {"Conv": {"median_ms": 5.0}}}
     (tmp_path / "speed.json").write_text(json.dumps(speed))
     write_report(tmp_path, table, [record(hardware=gpu)], {})
     text = (tmp_path / "table.md").read_text()
     assert "- Machine: device cuda:0, gpu a GPU.\n- Machine of ms / image: device cpu.\n" in text
-    write_report(tmp_path, table, [record(hardware=here)], {})
+    write_report(tmp_path, table, [record(hardware=cpu)], {})
     assert "Machine of ms" not in (tmp_path / "table.md").read_text()
 
 
 def test_a_run_that_resumed_on_another_machine_names_both(tmp_path, table):
     old, new = {"device": "cuda:0", "gpu": "old"}, {"device": "cuda:0", "gpu": "new"}
-    starts = [{"epoch": epoch, "hardware": there} for epoch, there in ((1, old), (2, new))]
+    starts = [{"epoch": epoch, "hardware": machine} for epoch, machine in ((1, old), (2, new))]
     write_report(tmp_path, table, [record(hardware=new, starts=starts)], {})
     said = "- Machine DIFFER between runs: device cuda:0, gpu old | device cuda:0, gpu new.\n"
     assert said in (tmp_path / "table.md").read_text()
