@@ -100,6 +100,9 @@ def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
     finally:
         for process in both:
             process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                stream.close()
 
 
 def wait_for_one(processes):

@@ -181,7 +181,8 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--table", "3", "--name", ""], "'' cannot name a folder"),
         (
             ["--table", "3"],
-            "table 3: tiny-set is only a name; its data YAML must be given\n  `akyolo data prepare voc --root DIR` makes it",
+            "table 3: tiny-set is only a name; its data YAML must be given\n"
+            "  `akyolo data prepare voc --root DIR` makes it",
         ),
         (["--table", "3", "data=no.yaml"], "table 3: there is no data set file 'no.yaml'"),
         (["--table", "3", "data=shapes.yaml"], "table 3: shapes.yaml has 6 classes, tiny-set has 2"),
