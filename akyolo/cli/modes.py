@@ -7,7 +7,7 @@ from akyolo import YOLO
 from akyolo.cli.key_values import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.scoring.score import Score, table
-from akyolo.upstream.arguments.check import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
+from akyolo.upstream.arguments.check import EXTRA, check_arguments, is_raised_by_upstream, keys_with_defaults
 from akyolo.upstream.arguments.resolve import TrainingArguments
 from akyolo.upstream.patches.autoinstall import never_install
 from akyolo.upstream.training.distributed import is_main_process
@@ -32,7 +32,7 @@ def run(mode: str, words: list[str]) -> None:
     except ModuleNotFoundError as error:  # upstream would have installed it
         raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
     except Exception as error:
-        if (isinstance(error, OSError) and error.filename) or not refused_by_upstream(error):
+        if (isinstance(error, OSError) and error.filename) or not is_raised_by_upstream(error):
             raise
         raise ConfigError(f"{first_line(error)} ({type(error).__name__} in Ultralytics)") from error
     if isinstance(result, Score):

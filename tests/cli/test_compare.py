@@ -241,7 +241,10 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         (["yolov8n.yaml", "--ops", "AKConv:5", "--where", "elan_last"], "elan_last looks for"),
         (["yolov8n.yaml", "--ops", "Conv:3", "--where", "downsample"], "downsample changes nothing"),
         (["odd.yaml", "--ops", "Conv,AKConv:5", "--where", "1"], "cannot be built"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"], "--seeds: 0 is below 1"),
+        (
+            ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"],
+            "--seeds: 0 must be a whole number",
+        ),
         (
             ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "../up"],
             "'../up' is no name for a folder\n  give one by --name",

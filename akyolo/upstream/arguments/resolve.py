@@ -1,4 +1,4 @@
-"""Resolve the arguments of a training once, and keep the source of each.
+"""Resolve the arguments of a training, and keep the source of each.
 
 Settings are merged in this order; later ones override earlier ones: the defaults of Ultralytics; what the checkpoint
 records; the recipe of the model (`recipe:` in its YAML); the recipe of the embedded data set, if the user names neither
@@ -16,7 +16,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 from ultralytics.utils.checks import check_yaml
 
 from akyolo.errors import ConfigError, first_line
-from akyolo.upstream.arguments.hyperparameters import OF_ANCHOR_HEADS, check_hyperparameters
+from akyolo.upstream.arguments.hyperparameters import ANCHOR_HEAD_ARGUMENTS, check_hyperparameters
 from akyolo.upstream.arguments.recipes import join_recipes, read_recipe, recipe_names
 from akyolo.upstream.arguments.used_by import has_anchors, offset_parameters
 from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_loadable
@@ -111,7 +111,7 @@ class TrainingArguments:
         return cls((Layer(Source.USER, dict(values)),))
 
     def __getitem__(self, key: str) -> Any:
-        """Return the value of an argument, its default where no source states it."""
+        """Return the value of an argument, or its default."""
         values = self.values
         return values[key] if key in values else DEFAULT_CFG_DICT[key]
 
@@ -140,7 +140,7 @@ class TrainingArguments:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """Return the arguments that the user wrote, as words and in the `cfg=` file."""
+        """Return the user's arguments: the words and the `cfg=` file."""
         return self._of(Source.CFG_FILE, Source.USER)
 
     @property
@@ -163,11 +163,11 @@ class TrainingArguments:
         return TrainingArguments(tuple(layers))
 
     def with_values(self, **values: Any) -> "TrainingArguments":
-        """Return the arguments with these values in the place of what the same sources state."""
+        """Return the arguments with other values from the same sources."""
         return TrainingArguments((*self.layers, *(Layer(self.source_of(key), {key: values[key]}) for key in values)))
 
     def resumed(self, values: Mapping[str, Any]) -> "TrainingArguments":
-        """Return the arguments of a resumed training, which are those of its checkpoint.
+        """Return the arguments of a resumed training: those of its checkpoint.
 
         Args:
             values: the arguments that upstream uses; it accepts few of the user's.
@@ -178,7 +178,7 @@ class TrainingArguments:
     def for_model(
         self, model: nn.Module, data_recipe: str | None, checkpoint: Mapping[str, Any]
     ) -> "TrainingArguments":
-        """Return the arguments over the recipes of model and data set; log which recipes apply.
+        """Add the recipes of model and data set; log which recipes apply.
 
         Args:
             model: the network that is trained. What none of its layers reads is left out of the recipes.
@@ -213,16 +213,16 @@ class TrainingArguments:
 
 
 def _read_by(model: nn.Module, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a recipe that some layer of the model reads."""
+    """Return the values of a recipe that the model reads."""
     without_effect = {
         *([] if offset_parameters(model) else ["offset_lr"]),
-        *([] if has_anchors(model) else OF_ANCHOR_HEADS),
+        *([] if has_anchors(model) else ANCHOR_HEAD_ARGUMENTS),
     }
     return {key: value for key, value in recipe.items() if key not in without_effect}
 
 
 def _read_cfg_file(name: Any) -> dict[str, Any]:
-    """Return the contents of the file that `cfg=` names; empty where it names none.
+    """Return the contents of the file that `cfg=` names, if any.
 
     Raises:
         ConfigError: there is no such file, or it is not a mapping of arguments.
