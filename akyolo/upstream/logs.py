@@ -1,4 +1,4 @@
-"""Upstream's messages, where they would say too much."""
+"""Silence the log of Ultralytics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from ultralytics.utils import LOGGER
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Upstream says nothing inside."""
+    """Log nothing of Ultralytics inside the `with` block."""
     LOGGER.disabled = True
     try:
         yield

@@ -13,7 +13,7 @@ from akyolo.upstream.arguments.data import RECIPE, check_runs_nothing, embedded_
 from akyolo.upstream.arguments.packages import check_opset, check_packages
 from akyolo.upstream.arguments.resolve import FIXED, TrainingArguments
 from akyolo.upstream.arguments.used_by import check_augment, check_used_by, has_anchors
-from akyolo.upstream.build import built
+from akyolo.upstream.build import build_network
 from akyolo.upstream.evaluation import validator
 from akyolo.upstream.evaluation.score_file import check_scoring, score_file
 from akyolo.upstream.model_yaml import read_model_yaml
@@ -61,7 +61,7 @@ class YOLO(UpstreamYOLO):
         self.task = task or guess_model_task(model_yaml)
         # without a head that says what the task is, building a detector says what is wrong with the rows
         network = self._smart_load("model") if self.task else DetectionModel
-        self.model = built(network, model_yaml, verbose and is_only_process())
+        self.model = build_network(network, model_yaml, verbose and is_only_process())
         if has_anchors(self.model) and self.task != "detect":
             raise ConfigError(f"task={task} is not what {type(self.model.model[-1]).__name__} does: it detects")
         self.overrides |= {"model": cfg, "task": self.task}
@@ -208,8 +208,8 @@ class YOLO(UpstreamYOLO):
             data_recipe = None if stated.get("recipe") else RECIPE
         recorded = self.overrides if self.ckpt and not stated.get("cfg") else {}
         checkpoint = {key: value for key, value in recorded.items() if key not in FIXED}
-        places = self._in_runs({"data": data, "project": arguments.words.get("project")})
         resolved = arguments.for_model(self.model, data_recipe, checkpoint)
+        places = self._in_runs({"data": data, "project": arguments.words.get("project")})
         return resolved.with_values(**{key: value for key, value in places.items() if value is not None})
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:

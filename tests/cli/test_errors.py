@@ -100,7 +100,7 @@ def test_a_mistake_is_named(fails, words, message):
         ("Conv, [64, 3, 2]", "Conv, []", "cannot be built (IndexError"),
         ("n: [0.33, 0.25, 1024]", "n: abc", "cannot be built"),
         ("nc: 80", "nc: many", "cannot be built"),
-        ("nc: 80", "nc: [80", "no valid YAML"),
+        ("nc: 80", "nc: [80", "not valid YAML"),
         ("nc: 80", "activation: os.system('true')\nnc: 80", "activation"),
     ],
     ids=lambda value: value.partition("\n")[0],

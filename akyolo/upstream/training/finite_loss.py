@@ -1,4 +1,4 @@
-"""A loss that is not finite stops the training at that step, with what is needed to see it again."""
+"""Stop a training at the first loss that is not finite, with a dump."""
 
 from typing import Any
 
@@ -11,22 +11,23 @@ from akyolo.files import AtomicPath, save
 
 
 class FiniteLoss(BaseTrainer):
-    """A trainer that looks at every loss before it reaches the weights; upstream looks once an epoch.
+    """A trainer that checks every loss before it reaches the weights.
 
-    With `nan_recovery=True` upstream's own way is left alone: reload last.pt, three times at most.
+    Ultralytics checks once an epoch. With `nan_recovery=True` its own recovery runs instead: it reloads last.pt, at
+    most three times.
     """
 
     _loss: Tensor | None = None
     _batch: dict[str, Any]
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As upstream; the batch is remembered for a dump."""
+        """Preprocess as upstream; keep the batch for a dump."""
         self._batch = super().preprocess_batch(batch)
         return self._batch
 
     @property
     def loss(self) -> Tensor | None:
-        """The loss of the present step, which upstream's training loop sets before it goes backward."""
+        """Return the loss of this step; upstream sets it before the backward pass."""
         return self._loss
 
     @loss.setter
@@ -36,20 +37,24 @@ class FiniteLoss(BaseTrainer):
             self._stop()
 
     def save_model(self) -> bool:
-        """As upstream, which would write zeros for what is not finite: the last step of an epoch shows in no loss.
+        """Save as upstream; refuse averaged weights that are not finite.
+
+        Ultralytics would write zeros in their place. The last step of an epoch shows in no loss, so only the weights
+        tell that it failed.
 
         Raises:
-            TrainingError: averaged weights that are not finite; what was saved before is untouched.
+            TrainingError: averaged weights that are not finite; earlier files are untouched.
         """
         bad = [name for name, value in self.ema.ema.state_dict().items() if not value.isfinite().all()]
         if bad and not self.args.nan_recovery:
             raise TrainingError(
                 f"after epoch {self.epoch + 1} {len(bad)} tensors of the model are not finite, {bad[0]} first",
-                remedy="the checkpoint of the epoch before is kept; lower lr0, or nan_recovery=True",
+                remedy="the checkpoint of the epoch before is kept; lower lr0, or write nan_recovery=True",
             )
         return super().save_model()
 
     def _stop(self) -> None:
+        """Write weights and batch of this step to a file, and raise."""
         dump = AtomicPath(self.save_dir) / "not_finite.pt"
         files = list(self._batch.get("im_file", []))
         state = {
@@ -63,5 +68,5 @@ class FiniteLoss(BaseTrainer):
         raise TrainingError(
             f"the loss is not finite in epoch {state['epoch']}: {state['loss']}",
             location=", ".join(files[:3]) + (f" and {len(files) - 3} more images" if len(files) > 3 else ""),
-            remedy=f"{dump} holds weights and batch of this step; nan_recovery=True goes on as Ultralytics would",
+            remedy=f"{dump} holds weights and batch of this step; nan_recovery=True continues as Ultralytics does",
         )

@@ -77,7 +77,7 @@ def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(giv
 
 @pytest.mark.parametrize("written", ["[yolov5]", "5", "{lr0: 0.1}"])
 def test_a_recipe_that_is_no_name_is_refused(in_tmp, written):
-    with pytest.raises(RowError, match=r"tiny\.yaml: recipe: .* is no name"):
+    with pytest.raises(RowError, match=r"tiny\.yaml: recipe: .* is not a name"):
         YOLO(write_model(in_tmp, ANCHORED.replace("recipe: yolov5", f"recipe: {written}")))
 
 

@@ -153,7 +153,7 @@ def test_a_search_in_which_nothing_trains_is_an_error(in_tmp, monkeypatch):
 
     monkeypatch.setattr(DetectionTrainer, "train", fail)
     data = write_images(in_tmp, 4, 2)
-    with pytest.raises(TrainingError, match="no training of this search came to an end"):
+    with pytest.raises(TrainingError, match="no training of this search finished"):
         YOLO(write_model(in_tmp, ANCHORED)).tune(data=data, iterations=1, **arguments(in_tmp, epochs=1))
 
 
@@ -246,7 +246,7 @@ def test_the_floor_of_the_warm_up(in_tmp, epochs, floor, expected):
 def test_a_warm_up_as_long_as_the_training_is_named(in_tmp, caplog):
     trainer = trainer_of(in_tmp, epochs=4, warmup_epochs=1, warmup_min_iterations=40)
     assert trainer._get_warmup_iterations(10) == 40
-    assert "this training 40: it will not leave it" in caplog.text
+    assert "this training has only 40: it ends within the warm-up" in caplog.text
     caplog.clear()
     assert trainer._get_warmup_iterations(11) == 40 and not caplog.text
 
@@ -258,7 +258,7 @@ def test_anchors_that_meet_too_few_boxes_are_replaced_and_said_so(in_tmp, caplog
     head = unwrap_model(trainer.model).model[-1]
     assert torch.allclose(head.anchors_px, torch.full((1, 2, 2), 28.0), atol=1)
     assert torch.equal(trainer.ema.ema.model[-1].anchors_px, head.anchors_px)
-    assert "can meet 0.0% of 12 boxes" in caplog.text and "now 100.0% with anchors of their own" in caplog.text
+    assert "match 0.0% of 12 boxes" in caplog.text and "now 100.0% with fitted anchors" in caplog.text
     assert trainer.model.yaml["anchors"] == [[200, 200, 300, 150]]
 
 
