@@ -64,7 +64,7 @@ def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
     if current.get("device") is not None:
         _check_device(current["device"])
     _check_files(current)
-    if current.get("data") is not None:
+    if current.get("data") is not None and mode != "val":  # which opens its data set itself
         check_data(current["data"])
     if isinstance(current.get("source"), str):
         _check_source(current["source"])
@@ -114,27 +114,37 @@ def check_data(name: Any) -> None:
     Raises:
         DatasetError: it says what is missing.
     """
-    if not isinstance(name, str | list):
-        raise DatasetError(f"'data={name}' must be the path of a data YAML")
-    if not isinstance(name, str) or not name.endswith((".yaml", ".yml")) or name.startswith(REMOTE_FILE_PREFIXES):
-        return
-    if resolves_to_embedded(name):
-        return
-    file = check_yaml(name, hard=False)
-    ours = {path.name: path for path in packaged("data").glob("*.yaml")}
-    if Path(name).name in ours and (not file or Path(file).resolve() == ours[Path(name).name]):
-        prepare = f"`akyolo data prepare {Path(name).stem} --root DIR` makes it; then data=DIR/data.yaml"
-        raise DatasetError(f"{name!r} is no data set, but what is expected of one", remedy=prepare)
-    if not file:
-        near = [str(path) for path in Path(name).parent.glob("*.yaml")]
-        raise DatasetError(f"there is no data set file {name!r}", remedy=did_you_mean(name, [*near, *ours]))
-    if is_upstreams(Path(file)):
+    file = None if resolves_to_embedded(name) else find_data_yaml(name)
+    if file is None or is_upstreams(file):
         return
     check_runs_nothing(file)
     try:
         check_det_dataset(file, autodownload=False)
     except Exception as error:  # upstream raises whatever it meets first
         raise DatasetError(first_line(error), location=name) from None
+
+
+def find_data_yaml(name: Any) -> Path | None:
+    """Return the file of a data YAML; None for what is not the name of one: a folder, an archive, an address.
+
+    Raises:
+        DatasetError: there is no such file, or it only describes what a data set must hold.
+    """
+    if not isinstance(name, str | list | Path):
+        raise DatasetError(f"'data={name}' must be the path of a data YAML")
+    if isinstance(name, list) or not str(name).endswith((".yaml", ".yml")):
+        return None
+    if str(name).startswith(REMOTE_FILE_PREFIXES):
+        return None
+    file = check_yaml(name, hard=False)
+    ours = {path.name: path for path in packaged("data").glob("*.yaml")}
+    if Path(name).name in ours and (not file or Path(file).resolve() == ours[Path(name).name]):
+        prepare = f"`akyolo data prepare {Path(name).stem} --root DIR` makes it; then data=DIR/data.yaml"
+        raise DatasetError(f"{str(name)!r} is no data set, but what is expected of one", remedy=prepare)
+    if not file:
+        near = [str(path) for path in Path(name).parent.glob("*.yaml")]
+        raise DatasetError(f"there is no data set file {str(name)!r}", remedy=did_you_mean(str(name), [*near, *ours]))
+    return Path(file)
 
 
 def fetch_data(name: str) -> int:
