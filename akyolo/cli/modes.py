@@ -8,6 +8,7 @@ from akyolo.cli.key_values import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
 from akyolo.scoring.score import Score, table
 from akyolo.upstream.arguments.check import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
+from akyolo.upstream.arguments.resolve import TrainingArguments
 from akyolo.upstream.patches.autoinstall import never_install
 from akyolo.upstream.training.distributed import is_main_process
 
@@ -23,13 +24,11 @@ def run(mode: str, words: list[str]) -> None:
         return
     name, arguments = _split(mode, words)
     never_install()
-    check_arguments(mode, arguments)
-    if mode in {"predict", "track"}:
-        arguments.setdefault("save", True)  # upstream does so for its own command alone
-    model = YOLO(name, task=arguments.pop("task", None))
+    checked = check_arguments(mode, arguments).without("task")
+    model = YOLO(name, task=arguments.get("task"))
     check_kind_of_data(model.task, arguments.get("data"))
     try:
-        result = getattr(model, mode)(**arguments)
+        result = _call(model, mode, checked)
     except ModuleNotFoundError as error:  # upstream would have installed it
         raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
     except Exception as error:
@@ -42,6 +41,16 @@ def run(mode: str, words: list[str]) -> None:
         _report(model)
     elif mode == "export":
         print(f"exported to {result}")
+
+
+def _call(model: YOLO, mode: str, arguments: TrainingArguments) -> Any:
+    """Run a mode; those that resolve arguments take them as they were read."""
+    if mode in {"train", "val", "tune"}:
+        return getattr(model, mode)(arguments)
+    words = arguments.words
+    if mode in {"predict", "track"}:
+        words.setdefault("save", True)  # Upstream does so for its own command alone.
+    return getattr(model, mode)(**words)
 
 
 def check_kind_of_data(task: str, data: Any) -> None:

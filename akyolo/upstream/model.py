@@ -5,14 +5,13 @@ from typing import Any
 
 from ultralytics import YOLO as UpstreamYOLO
 from ultralytics.nn.tasks import DetectionModel, guess_model_task
-from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
+from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER
 
 from akyolo.errors import ConfigError
 from akyolo.scoring.protocols import score
 from akyolo.upstream.arguments.data import RECIPE, embedded_data, is_embedded, resolve_data
-from akyolo.upstream.arguments.hyperparameters import check_hyperparameters
 from akyolo.upstream.arguments.packages import check_opset, check_packages
-from akyolo.upstream.arguments.recipes import joined, with_recipe
+from akyolo.upstream.arguments.resolve import FIXED, TrainingArguments
 from akyolo.upstream.arguments.used_by import check_augment, check_used_by, has_anchors
 from akyolo.upstream.build import built
 from akyolo.upstream.evaluation import validator
@@ -20,16 +19,11 @@ from akyolo.upstream.evaluation.data_yaml import handed_to_upstream, open_data
 from akyolo.upstream.evaluation.score_file import check_scoring, match_ground_truth
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.patches.dataset_scan import refusing_bad_data
-from akyolo.upstream.training import trainer
 from akyolo.upstream.training.distributed import is_only_process
+from akyolo.upstream.training.trainer import TRAINERS, hand_over
 from akyolo.upstream.training.tuning import ANCHOR_SPACE, tuning_here
-from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_classes, check_loadable, check_resumable
+from akyolo.upstream.weights.checkpoint import check_classes, check_loadable, check_resumable
 from akyolo.upstream.weights.warm_start import finish_loading
-
-
-def _written(arguments: dict[str, Any]) -> dict[str, Any]:
-    """All that the user wrote, in a `cfg=` file too."""
-    return {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
 
 
 class YOLO(UpstreamYOLO):
@@ -56,7 +50,7 @@ class YOLO(UpstreamYOLO):
     @property
     def task_map(self) -> dict[str, dict[str, Any]]:
         """Upstream's classes with our trainers and validators in the place of its own."""
-        ours = trainer.TRAINERS | validator.VALIDATORS
+        ours = TRAINERS | validator.VALIDATORS
         return {
             task: {role: ours.get(kind, kind) for role, kind in classes.items()}
             for task, classes in super().task_map.items()
@@ -87,29 +81,31 @@ class YOLO(UpstreamYOLO):
         finish_loading(self.model, weights)
         return self
 
-    def train(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data`, a detector trains on the embedded set.
+    def train(self, resolved: TrainingArguments | None = None, /, trainer: Any = None, **words: Any) -> Any:
+        """Train as upstream, into ./runs; without `data`, a detector trains on the embedded set.
 
-        For `recipe` see arguments/recipes.py.
+        Args:
+            resolved: the arguments, where a caller has read and checked them; there are no `words` then.
+            trainer: as upstream.
+            words: the arguments of Ultralytics and of akyolo; for `recipe` see arguments/recipes.py.
 
         Raises:
-            CheckpointError: `resume` on what holds no unfinished training.
-            ConfigError: a recipe, or an argument of ours, that cannot be used.
+            CheckpointError: `resume` on weights that hold no unfinished training.
+            ConfigError: a recipe, or an argument of akyolo, that cannot be used.
         """
         self._check_is_pytorch_model()
-        written = _written(arguments)
-        for key in WEIGHT_ARGUMENTS:
-            if isinstance(written.get(key), str | Path):
-                check_loadable(written[key])
-        if written.get("resume") is True:
+        arguments = resolved or TrainingArguments.read(words)
+        resume = arguments.stated.get("resume")
+        if resume is True:
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
-        if not written.get("resume"):  # which goes on where it was, in every sense
-            arguments = self._in_runs(self._with_recipe(arguments, written))
-        # named, so that a training on a list of data sets does not leave this process and forget our trainers
-        trainer = arguments.pop("trainer", None) or self._smart_load("trainer")
-        return super().train(trainer=trainer, **arguments)
+        if not resume:  # A resumed training keeps the arguments of its checkpoint.
+            arguments = self._resolve(arguments)
+        # The trainer is named: upstream starts a training on a list of data sets in another process otherwise, which
+        # does not know our trainers.
+        make_trainer = hand_over(trainer or self._smart_load("trainer"), arguments)
+        return super().train(trainer=make_trainer, **arguments.overrides)
 
-    def val(self, **arguments: Any) -> Any:
+    def val(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
         """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
 
         With `protocol`, a name of `akyolo.scoring.protocols`, the detections stay in the results folder as
@@ -120,12 +116,14 @@ class YOLO(UpstreamYOLO):
             ConfigError: `augment` with a head that upstream cannot augment for, or an unknown protocol.
             EvaluationError: upstream's NMS ran out of time.
         """
+        stated = (resolved or TrainingArguments.read(words)).stated
+        arguments = resolved.words if resolved else words
         protocol = arguments.pop("protocol", None)
         if protocol:
             check_scoring(self.task, protocol)
         arguments = self._with_data(arguments)
         check_augment(self.model, arguments.get("augment"))
-        written = {**self.overrides, **_written(arguments)}
+        written = {**self.overrides, **stated, **arguments}
         # also what a cfg= file names
         data = open_data(written.get("data"), written.get("split") or "val", self.task, download=True)
         if data.content and not written.get("single_cls"):
@@ -169,19 +167,27 @@ class YOLO(UpstreamYOLO):
         check_opset(self.model, target, arguments.get("opset"))
         return super().export(**resolve_data(arguments, self.task))  # data: images to calibrate on
 
-    def tune(self, **arguments: Any) -> Any:
-        """As upstream, by our trainers, into ./runs; without `data` as `train`.
+    def tune(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
+        """Search training arguments as upstream, by our trainers, into ./runs; without `data` as `train`.
+
+        Args:
+            resolved: the arguments, where a caller has read and checked them; there are no `words` then.
+            words: as for `train`, with `space`, `iterations` and `use_ray`.
 
         Raises:
             TrainingError: no training of the search came to an end.
         """
-        if arguments.get("use_ray"):
+        arguments = resolved or TrainingArguments.read(words)
+        with_ray = arguments.words.get("use_ray")
+        if with_ray:
             check_packages("ray")
         self._check_is_pytorch_model()
-        if has_anchors(self.model) and not arguments.get("use_ray") and not arguments.get("space"):
-            arguments = {**arguments, "space": ANCHOR_SPACE}
+        # Upstream's tuner does not read the file of `cfg=`, so it is given what stands there.
+        values = self._resolve(arguments).without(*FIXED).values
+        if has_anchors(self.model) and not with_ray and not values.get("space"):
+            values["space"] = ANCHOR_SPACE
         with tuning_here(self._smart_load("trainer")):
-            return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
+            return super().tune(**values)
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
         """As upstream; without `data` as `val`."""
@@ -195,17 +201,20 @@ class YOLO(UpstreamYOLO):
             return {**arguments, "data": self.overrides["data"]}
         return {**arguments, "data": embedded_data()} if self.task == "detect" else arguments
 
-    def _with_recipe(self, arguments: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
-        """Data and recipe of a training; `written` also has what stands in a `cfg=` file."""
-        check_hyperparameters(written)
-        check_used_by(self.model, written)
-        arguments = arguments if written.get("data") else self._with_data(arguments)
-        of_data = None
-        if not written.get("data") and is_embedded(arguments.get("data")):
+    def _resolve(self, arguments: TrainingArguments) -> TrainingArguments:
+        """Return the arguments of a training of this model: recipes, data and results folder settled."""
+        stated = arguments.stated
+        check_used_by(self.model, stated)
+        data = stated.get("data") or self._with_data(stated).get("data")
+        data_recipe = None
+        if not stated.get("data") and is_embedded(data):
             LOGGER.info("akyolo: no data= given, so this trains on the embedded set of shapes")
-            of_data = None if written.get("recipe") else RECIPE
-        recipe = joined(self.model.yaml.get("recipe"), of_data, written.get("recipe"))
-        return with_recipe(arguments, recipe, written, self.model)
+            data_recipe = None if stated.get("recipe") else RECIPE
+        recorded = self.overrides if self.ckpt and not stated.get("cfg") else {}
+        checkpoint = {key: value for key, value in recorded.items() if key not in FIXED}
+        places = self._in_runs({"data": data, "project": arguments.words.get("project")})
+        resolved = arguments.for_model(self.model, data_recipe, checkpoint)
+        return resolved.with_values(**{key: value for key, value in places.items() if value is not None})
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""

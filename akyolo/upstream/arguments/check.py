@@ -1,7 +1,7 @@
 """Check what the user wrote after the model, before anything is built or written."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from ultralytics.cfg import TASKS, _handle_deprecation, check_cfg, parse_key_value_pair
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.engine.exporter import export_formats
-from ultralytics.utils import DEFAULT_CFG_DICT, ROOT, YAML
+from ultralytics.utils import DEFAULT_CFG_DICT, ROOT
 from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_yaml
 from ultralytics.utils.torch_utils import select_device
 
@@ -19,9 +19,9 @@ from akyolo.resources import packaged
 from akyolo.scoring.protocols import check_protocol
 from akyolo.upstream.arguments.data import check_runs_nothing, is_upstreams, resolves_to_embedded
 from akyolo.upstream.arguments.hyperparameters import check_batch, check_choice, check_training_values
-from akyolo.upstream.arguments.recipes import named, read_recipe
+from akyolo.upstream.arguments.resolve import TrainingArguments
 from akyolo.upstream.logs import silence
-from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_loadable
+from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS
 
 # arguments of one mode that upstream's defaults do not list
 EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "train": {"save_dir"}, "val": {"protocol"}}
@@ -37,38 +37,45 @@ def read_value(key: str, text: str) -> Any:
     return parse_key_value_pair(f"{key}={text}")[1]
 
 
-def check_arguments(mode: str, arguments: dict[str, Any]) -> None:
-    """Refuse unknown keys, values of the wrong type or range, and files that do not exist.
+def check_arguments(mode: str, words: dict[str, Any]) -> TrainingArguments:
+    """Read the user's words; refuse unknown keys, wrong values and missing files.
+
+    Args:
+        mode: a mode of Ultralytics.
+        words: the arguments of a command line or of a table.
 
     Raises:
-        ConfigError: a key or value; the message names it and what would be right.
+        CheckpointError: weights that cannot be read safely.
+        ConfigError: a key or value; the message names it and says what to write instead.
         DatasetError: a data set that is missing or incomplete.
     """
-    known = {*DEFAULT_CFG_DICT, *EXTRA.get(mode, ())} - {"mode"}
-    if arguments.get("cfg") and not check_yaml(str(arguments["cfg"]), hard=False):
-        raise ConfigError(f"there is no file {str(arguments['cfg'])!r} for cfg=")
-    written = YAML.load(check_yaml(arguments["cfg"])) if arguments.get("cfg") else {}
-    current = _handle_deprecation({**{key: value for key, value in written.items() if key != "mode"}, **arguments})
+    arguments = TrainingArguments.read(words, lambda stated: _check_values(mode, stated))
+    stated = arguments.stated
+    if stated.get("protocol") is not None:
+        check_protocol(stated["protocol"])
+    check_choice(stated, "task", TASKS)
+    check_choice(stated, "format", export_formats()["Argument"])
+    check_batch(stated.get("batch", 16), may_be_found=mode == "train")
+    if stated.get("device") is not None:
+        _check_device(stated["device"])
+    _check_files(stated)
+    if stated.get("data") is not None and mode != "val":  # which opens its data set itself
+        check_data(stated["data"])
+    if isinstance(stated.get("source"), str):
+        _check_source(stated["source"])
+    _check_whole(stated, "iterations")
+    return arguments
+
+
+def _check_values(mode: str, stated: Mapping[str, Any]) -> None:
+    """Refuse unknown keys, and values of the wrong type or range."""
+    current = _handle_deprecation(dict(stated))
+    names = {*DEFAULT_CFG_DICT, *EXTRA.get(mode, ())} - {"mode"}
     for key in current:
-        if key not in known:
-            raise ConfigError(f"unknown argument {key!r}", remedy=did_you_mean(key, known))
+        if key not in names:
+            raise ConfigError(f"unknown argument {key!r}", remedy=did_you_mean(key, names))
     _refuse(lambda: check_cfg(dict(current)))
     check_training_values(current)
-    for recipe in named(current.get("recipe")):
-        read_recipe(recipe)
-    if current.get("protocol") is not None:
-        check_protocol(current["protocol"])
-    check_choice(current, "task", TASKS)
-    check_choice(current, "format", export_formats()["Argument"])
-    check_batch(current.get("batch", 16), may_be_found=mode == "train")
-    if current.get("device") is not None:
-        _check_device(current["device"])
-    _check_files(current)
-    if current.get("data") is not None and mode != "val":  # which opens its data set itself
-        check_data(current["data"])
-    if isinstance(current.get("source"), str):
-        _check_source(current["source"])
-    _check_whole(current, "iterations")
 
 
 def _refuse(check: Callable[[], Any]) -> None:
@@ -88,10 +95,8 @@ def _check_files(arguments: dict[str, Any]) -> None:
     if arguments.get("tracker") and not check_yaml(str(arguments["tracker"]), hard=False):
         raise ConfigError(f"there is no file {str(arguments['tracker'])!r} for tracker=")
     for key in WEIGHT_ARGUMENTS:
-        if isinstance(arguments.get(key), str):
-            check_loadable(arguments[key])
-            if not arguments[key].endswith(".pt"):
-                raise ConfigError(f"'{key}={arguments[key]}' must be weights, a .pt file")
+        if isinstance(value := arguments.get(key), str) and not value.endswith(".pt"):
+            raise ConfigError(f"'{key}={value}' must be weights, a .pt file")
 
 
 def _check_device(value: Any) -> None:

@@ -1,16 +1,17 @@
 """Upstream's trainers, one subclass each, importable so that workers of a multi-process launch find them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from ultralytics.cfg import cfg2dict
 from ultralytics.models import yolo
-from ultralytics.utils import DEFAULT_CFG, LOGGER
+from ultralytics.utils import DEFAULT_CFG, DEFAULT_CFG_DICT, LOCAL_RANK, LOGGER
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.upstream.arguments.data import check_runs_nothing
-from akyolo.upstream.arguments.hyperparameters import check_hyperparameters
+from akyolo.upstream.arguments.resolve import TrainingArguments
 from akyolo.upstream.evaluation.validator import HonestNMS
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.patches.dataset_scan import OneScan
@@ -31,10 +32,20 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
     """What our trainers do beyond upstream's."""
 
     understands_akyolo = True  # our training arguments have an effect
+    arguments: TrainingArguments | None = None  # with the source of each; see hand_over
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
-        check_hyperparameters({**cfg2dict(cfg), **cfg2dict(overrides or {})})
+        """Take arguments that are resolved, or check them.
+
+        A process that upstream launches gets the arguments of the trainer that launched it, all of them.
+        """
+        words = cfg2dict(overrides or {})
+        is_launched = LOCAL_RANK >= 0 and words.keys() >= DEFAULT_CFG_DICT.keys()
+        if self.arguments is None and not is_launched:
+            self.arguments = TrainingArguments.of_trainer({**cfg2dict(cfg), **words})
         super().__init__(cfg, overrides, _callbacks)
+        if self.arguments is not None and self.resume:
+            self.arguments = self.arguments.resumed(vars(self.args))
 
     def get_dataset(self) -> dict[str, Any]:
         """As upstream, of a data YAML that runs nothing, wherever its name comes from."""
@@ -109,6 +120,24 @@ class ClassificationTrainer(AkyoloTrainer, yolo.classify.ClassificationTrainer):
 
 class SemanticSegmentationTrainer(AkyoloTrainer, yolo.semantic.SemanticSegmentationTrainer):
     """Semantic segmentation."""
+
+
+def hand_over(trainer: type, arguments: TrainingArguments) -> Callable[..., Any]:
+    """Return a function that makes a `trainer` with arguments that are resolved.
+
+    Upstream calls it as it would call the class, for each data set of a list. The arguments are set before `__init__`,
+    because a subclass by a user may have upstream's signature.
+    """
+    if not issubclass(trainer, AkyoloTrainer):
+        return trainer
+
+    def make(*args: Any, **options: Any) -> Any:
+        made = trainer.__new__(trainer)
+        made.arguments = arguments
+        trainer.__init__(made, *args, **options)
+        return made
+
+    return make
 
 
 TRAINERS: dict[type, type] = {

@@ -10,7 +10,7 @@ from akyolo.datasets.shapes import store
 from akyolo.errors import AkyoloError, ConfigError, RowError
 from akyolo.resources import packaged
 from akyolo.upstream import model as model_file
-from akyolo.upstream.arguments.recipes import joined, read_recipe
+from akyolo.upstream.arguments.recipes import join_recipes, read_recipe
 from tests.helpers.tiny_training import ANCHORED, PLAIN, arguments, write_images, write_model
 
 RECIPES = sorted(path.stem for path in (packaged("cfg") / "recipes").glob("*.yaml"))
@@ -64,7 +64,7 @@ def test_what_stands_in_a_cfg_file_is_the_users_own(given, in_tmp):
 def test_a_recorded_recipe_can_be_given_again(given):
     YOLO("tiny.yaml").train(data="data.yaml", recipe="yolov5+mine.yaml")
     assert (given["recipe"], given["lr0"]) == ("yolov5+mine.yaml", 0.7)
-    assert joined("a", "b+a", None) == "b+a" and joined(None) is None
+    assert join_recipes("a", "b+a", None) == "b+a" and join_recipes(None) is None
 
 
 def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(given, monkeypatch):
