@@ -108,9 +108,10 @@ def read_detections(file: Path) -> Detections:
         ConfigError: it is no such file, or not all of it is there.
     """
     try:
-        if file.is_file() and not zipfile.is_zipfile(file):
+        content = io.BytesIO(file.read_bytes())
+        if not zipfile.is_zipfile(content):
             raise ValueError("it is no .npz")  # numpy would take it for a pickle, and advise to trust it
-        with np.load(file, allow_pickle=False) as stored:
+        with np.load(content, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ARRAYS}
             about = json.loads(stored["about"].tobytes())
         if about.pop("format") != FORMAT:

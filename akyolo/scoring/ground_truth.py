@@ -157,16 +157,69 @@ def _corners(annotated: Iterable[Mapping[str, Any]]) -> NDArray[np.floating]:
     return np.concatenate((ltwh_px[:, :2], ltwh_px[:, :2] + ltwh_px[:, 2:]), axis=1)
 
 
+@dataclass(frozen=True)
+class LabelRows:
+    """Rows of YOLO label files, whose boxes are fractions until the sizes of the images are known.
+
+    Args:
+        images: names of the I images.
+        names: class names by index.
+        rows: (B, 5) class, centre x and y, width and height; the boxes as fractions of the image.
+        image: (B,) integers, index of the row's image in `images`.
+        sha256: of the label files, one after the other in the order of `images`.
+    """
+
+    images: tuple[str, ...]
+    names: tuple[str, ...]
+    rows: NDArray[np.floating]
+    image: NDArray[np.integer]
+    sha256: str
+
+    def in_pixels(self, sizes: NDArray[np.integer]) -> GroundTruth:
+        """Return the objects in images of `sizes` (I, 2), width and height in pixels."""
+        wh_px = sizes[self.image].reshape(-1, 2)
+        centre, half = self.rows[:, 1:3] * wh_px, self.rows[:, 3:5] * wh_px / 2
+        nothing = np.zeros(len(self.image), bool)
+        return GroundTruth(
+            images=self.images,
+            sizes=sizes,
+            names=self.names,
+            xyxy_px=np.concatenate((centre - half, centre + half), axis=1),
+            classes=self.rows[:, 0].astype(np.int32),
+            image=self.image,
+            area=4 * half.prod(axis=1),
+            crowd=nothing,
+            ignored=nothing,
+            region_xyxy_px=np.zeros((0, 4)),
+            region_image=np.zeros(0, np.int32),
+            sha256=self.sha256,
+        )
+
+
 def from_labels(
     images: Sequence[str], sizes: NDArray[np.integer], files: Sequence[Path], names: Sequence[str]
 ) -> GroundTruth:
-    """Read YOLO label files: `class x y w h` a row, centre and size as fractions, or a polygon in the place of a box.
+    """Read the ground truth from YOLO label files; see `read_label_rows`.
 
     Args:
         images: names, in order.
         sizes: (I, 2) integers, width and height of each in pixels.
-        files: of each, its label file; one that is not there stands for no objects.
-        names: of the classes.
+        files: the label file of each image.
+        names: class names by index.
+
+    Raises:
+        DatasetError: a row that cannot be read, with its file and number.
+    """
+    return read_label_rows(images, files, names).in_pixels(sizes)
+
+
+def read_label_rows(images: Sequence[str], files: Sequence[Path], names: Sequence[str]) -> LabelRows:
+    """Read YOLO label files: `class x y w h` a row, centre and size as fractions, or a polygon in the place of a box.
+
+    Args:
+        images: names, in order.
+        files: the label file of each image; one that does not exist stands for no objects.
+        names: class names by index.
 
     Raises:
         DatasetError: a row that cannot be read, with its file and number.
@@ -181,24 +234,7 @@ def from_labels(
                 image.append(index)
     # in float32, as YOLO's programs read them
     values = np.array(rows, np.float32).reshape(-1, 5).astype(np.float64)
-    which = np.array(image, np.int32)
-    wh_px = sizes[which].reshape(-1, 2)
-    centre, half = values[:, 1:3] * wh_px, values[:, 3:5] * wh_px / 2
-    nothing = np.zeros(len(which), bool)
-    return GroundTruth(
-        images=tuple(images),
-        sizes=sizes,
-        names=tuple(names),
-        xyxy_px=np.concatenate((centre - half, centre + half), axis=1),
-        classes=values[:, 0].astype(np.int32),
-        image=which,
-        area=4 * half.prod(axis=1),
-        crowd=nothing,
-        ignored=nothing,
-        region_xyxy_px=np.zeros((0, 4)),
-        region_image=np.zeros(0, np.int32),
-        sha256=digest.hexdigest(),
-    )
+    return LabelRows(tuple(images), tuple(names), values, np.array(image, np.int32), digest.hexdigest())
 
 
 def _row(words: Sequence[str], classes: int, location: str) -> list[float]:

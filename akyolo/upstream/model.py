@@ -8,14 +8,15 @@ from ultralytics.nn.tasks import DetectionModel, guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER
 
 from akyolo.errors import ConfigError
-from akyolo.scoring.detections import FILE
-from akyolo.upstream.arguments.data import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
+from akyolo.scoring.protocols import score
+from akyolo.upstream.arguments.data import RECIPE, embedded_data, is_embedded, resolve_data
 from akyolo.upstream.arguments.packages import check_opset, check_packages
 from akyolo.upstream.arguments.resolve import FIXED, TrainingArguments
 from akyolo.upstream.arguments.used_by import check_augment, check_used_by, has_anchors
 from akyolo.upstream.build import build_network
 from akyolo.upstream.evaluation import validator
-from akyolo.upstream.evaluation.score_file import check_scoring, score_file
+from akyolo.upstream.evaluation.data_yaml import handed_to_upstream, open_data
+from akyolo.upstream.evaluation.score_file import check_scoring, match_ground_truth
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.patches.dataset_scan import refusing_bad_data
 from akyolo.upstream.training.distributed import is_only_process
@@ -120,18 +121,21 @@ class YOLO(UpstreamYOLO):
         protocol = arguments.pop("protocol", None)
         if protocol:
             check_scoring(self.task, protocol)
-        arguments = self._in_runs(self._with_data(arguments))
+        arguments = self._with_data(arguments)
         check_augment(self.model, arguments.get("augment"))
         written = {**self.overrides, **stated, **arguments}
-        check_runs_nothing(written.get("data"), self.task)  # also what a cfg= file names
-        if not written.get("single_cls"):
-            check_classes(self.model, self.model_name, written.get("data"))
-        with refusing_bad_data(bool(written.get("allow_bad"))):
+        # also what a cfg= file names
+        data = open_data(written.get("data"), written.get("split") or "val", self.task, download=True)
+        if data.content and not written.get("single_cls"):
+            check_classes(self.model, self.model_name, data.name, data.content["nc"])
+        arguments = {**self._in_runs({**arguments, "data": None}), "data": data.name}
+        with refusing_bad_data(bool(written.get("allow_bad"))), handed_to_upstream(data):
             if not protocol:
                 return super().val(**arguments)
-            metrics = super().val(validator=validator.StoringValidator, **arguments)
-        self.detections = Path(metrics.save_dir) / FILE
-        return score_file(self.detections, [protocol])[0]
+            done = validator.validate_and_store(super().val, arguments)
+        self.detections = done.file
+        ground_truth = match_ground_truth(done.detections, done.ground_truth, str(data.name))
+        return score(protocol, done.detections, ground_truth)
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
         """As upstream, into ./runs.

@@ -67,7 +67,7 @@ def check_arguments(mode: str, words: dict[str, Any]) -> TrainingArguments:
     if stated.get("device") is not None:
         _check_device(stated["device"])
     _check_files(stated)
-    if stated.get("data") is not None:
+    if stated.get("data") is not None and mode != "val":  # An evaluation opens its data set itself.
         check_data(stated["data"])
     if isinstance(stated.get("source"), str):
         _check_source(stated["source"])
@@ -137,27 +137,40 @@ def check_data(name: Any) -> None:
     Raises:
         DatasetError: the message says what is missing.
     """
-    if not isinstance(name, str | list):
-        raise DatasetError(f"'data={name}' must be the path of a data YAML")
-    if not isinstance(name, str) or not name.endswith((".yaml", ".yml")) or name.startswith(REMOTE_FILE_PREFIXES):
-        return
-    if resolves_to_embedded(name):
-        return
-    file = check_yaml(name, hard=False)
-    ours = {path.name: path for path in packaged("data").glob("*.yaml")}
-    if Path(name).name in ours and (not file or Path(file).resolve() == ours[Path(name).name]):
-        prepare = f"`akyolo data prepare {Path(name).stem} --root DIR` makes it; then data=DIR/data.yaml"
-        raise DatasetError(f"{name!r} describes a data set to prepare, it is not a data YAML", remedy=prepare)
-    if not file:
-        near = [str(path) for path in Path(name).parent.glob("*.yaml")]
-        raise DatasetError(f"there is no data set file {name!r}", remedy=did_you_mean(name, [*near, *ours]))
-    if is_upstream_file(Path(file)):
+    file = None if resolves_to_embedded(name) else find_data_yaml(name)
+    if file is None or is_upstream_file(file):
         return
     check_runs_nothing(file)
     try:
         check_det_dataset(file, autodownload=False)
     except Exception as error:  # Ultralytics raises errors of many classes here.
         raise DatasetError(first_line(error), location=name) from None
+
+
+def find_data_yaml(name: Any) -> Path | None:
+    """Return the file of a data YAML.
+
+    Returns:
+        The file; None if `name` is a folder, an archive, an address or a list.
+
+    Raises:
+        DatasetError: there is no such file, or it only describes a data set to prepare.
+    """
+    if not isinstance(name, str | list | Path):
+        raise DatasetError(f"'data={name}' must be the path of a data YAML")
+    if isinstance(name, list) or not str(name).endswith((".yaml", ".yml")):
+        return None
+    if str(name).startswith(REMOTE_FILE_PREFIXES):
+        return None
+    file = check_yaml(name, hard=False)
+    ours = {path.name: path for path in packaged("data").glob("*.yaml")}
+    if Path(name).name in ours and (not file or Path(file).resolve() == ours[Path(name).name]):
+        prepare = f"`akyolo data prepare {Path(name).stem} --root DIR` makes it; then data=DIR/data.yaml"
+        raise DatasetError(f"{str(name)!r} describes a data set to prepare, it is not a data YAML", remedy=prepare)
+    if not file:
+        near = [str(path) for path in Path(name).parent.glob("*.yaml")]
+        raise DatasetError(f"there is no data set file {str(name)!r}", remedy=did_you_mean(str(name), [*near, *ours]))
+    return Path(file)
 
 
 def fetch_data(name: str) -> int:

@@ -11,9 +11,8 @@ from akyolo.scoring.detections import Detections, read_detections
 from akyolo.scoring.ground_truth import GroundTruth, from_coco_json
 from akyolo.scoring.protocols import check_protocol, score
 from akyolo.scoring.score import DIGITS, Score
-from akyolo.upstream.arguments.check import check_data
-from akyolo.upstream.arguments.data import resolve_data
-from akyolo.upstream.evaluation.dataset import check_names, read_truth
+from akyolo.upstream.evaluation.data_yaml import open_data
+from akyolo.upstream.evaluation.evaluation_set import check_class_names, check_listed, read_evaluation_set
 
 
 def score_file(
@@ -33,8 +32,8 @@ def score_file(
     """
     for protocol in protocols:
         check_protocol(protocol)
-    found, truth = read_both(file, data, annotations)
-    return [score(protocol, found, truth) for protocol in protocols]
+    detections, ground_truth = read_both(file, data, annotations)
+    return [score(protocol, detections, ground_truth) for protocol in protocols]
 
 
 def read_both(file: Path, data: str | None = None, annotations: Path | None = None) -> tuple[Detections, GroundTruth]:
@@ -52,8 +51,8 @@ def read_both(file: Path, data: str | None = None, annotations: Path | None = No
                 remedy="give --annotations GT.json",
             )
         return read_coco_results(file, annotations)
-    found = read_detections(file)
-    return found, truth_for(found, str(file), data, annotations)
+    detections = read_detections(file)
+    return detections, ground_truth_for(detections, str(file), data, annotations)
 
 
 def check_scoring(task: str | None, protocol: str) -> None:
@@ -67,11 +66,13 @@ def check_scoring(task: str | None, protocol: str) -> None:
         raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
 
 
-def truth_for(found: Detections, source: str, data: str | None = None, annotations: Path | None = None) -> GroundTruth:
+def ground_truth_for(
+    detections: Detections, source: str, data: str | None = None, annotations: Path | None = None
+) -> GroundTruth:
     """Return the ground truth of detections, from `annotations`, `data`, or the data set that they name.
 
     Args:
-        found: the detections.
+        detections: the detections.
         source: what a message calls them.
         data: a data YAML.
         annotations: a COCO json, in the place of any data set.
@@ -79,34 +80,48 @@ def truth_for(found: Detections, source: str, data: str | None = None, annotatio
     Raises:
         DatasetError: the ground truth is not there, or is not that of these detections.
     """
-    location = str(annotations or data or found.data)
-    if annotations:
-        truth = matched(found, from_coco_json(annotations), location)
-    else:
-        check_data(location)
-        read, _ = read_truth(resolve_data({"data": location})["data"], found.split or "val", found.images, found.sizes)
-        truth = matched(found, read, location)
-    comparable = found.annotations or not annotations  # labels and a json have no checksum in common
-    if comparable and truth.sha256 != found.labels_sha256:
-        ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
-        raise DatasetError(f"has other labels ({ours}) than {source} was made with ({theirs})", location=location)
-    return truth
+    location = str(annotations or data or detections.data)
+    ground_truth = from_coco_json(annotations) if annotations else _ground_truth_of_data(detections, location)
+    ground_truth = match_ground_truth(detections, ground_truth, location)
+    comparable = detections.annotations or not annotations  # labels and a json have no checksum in common
+    if comparable and ground_truth.sha256 != detections.labels_sha256:
+        current, stored = ground_truth.sha256[:DIGITS], str(detections.labels_sha256)[:DIGITS]
+        raise DatasetError(f"has other labels ({current}) than {source} was made with ({stored})", location=location)
+    return ground_truth
 
 
-def matched(found: Detections, truth: GroundTruth, location: str) -> GroundTruth:
-    """Return the part of `truth` that these detections are of, in their order of images.
+def _ground_truth_of_data(detections: Detections, data: str) -> GroundTruth:
+    """Read the ground truth that a data YAML names."""
+    split = detections.split or "val"
+    content = open_data(data, split).content
+    if content is None:
+        raise DatasetError("is no data YAML", location=data, remedy="give --data DATA.yaml")
+    check_listed(content, split, detections.images)
+    return read_evaluation_set(content, split, detections.images).ground_truth(detections.sizes)
+
+
+def match_ground_truth(detections: Detections, ground_truth: GroundTruth, location: str) -> GroundTruth:
+    """Return the part of a ground truth that detections are scored against, in their order of images.
+
+    Args:
+        detections: the detections.
+        ground_truth: of these images, and maybe of more.
+        location: what a message calls the ground truth.
 
     Raises:
         DatasetError: an image, a class or a size differs.
     """
-    if truth.images != found.images:
-        truth = truth.of(found.images, location)
-    if found.only is not None:
-        truth = truth.only(found.only)
-    if found.single_cls:
-        truth = truth.as_one_class(found.names[0])
-    check_names(found.names, truth.names, location)
-    if len(wrong := np.flatnonzero((truth.sizes != found.sizes).any(axis=1))):
-        name, there, here = found.images[wrong[0]], truth.sizes[wrong[0]], found.sizes[wrong[0]]
-        raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", location=location)
-    return truth
+    if ground_truth.images != detections.images:
+        ground_truth = ground_truth.of(detections.images, location)
+    if detections.only is not None:
+        ground_truth = ground_truth.only(detections.only)
+    if detections.single_cls:
+        ground_truth = ground_truth.as_one_class(detections.names[0])
+    check_class_names(detections.names, ground_truth.names, location)
+    if len(wrong := np.flatnonzero((ground_truth.sizes != detections.sizes).any(axis=1))):
+        name = detections.images[wrong[0]]
+        here, there = ("x".join(map(str, sizes[wrong[0]])) for sizes in (ground_truth.sizes, detections.sizes))
+        raise DatasetError(
+            f"{name} has {here} pixels in the ground truth, but {there} in the detections", location=location
+        )
+    return ground_truth

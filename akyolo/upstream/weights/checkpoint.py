@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
-from ultralytics.utils import SETTINGS, YAML
-from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file, check_yaml
+from ultralytics.utils import SETTINGS
+from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
 from akyolo.errors import CheckpointError, did_you_mean, first_line
@@ -66,22 +66,24 @@ def check_resumable(checkpoint: Any, weights: Any) -> None:
         )
 
 
-def check_classes(model: Any, name: Any, data: Any) -> None:
+def check_classes(model: Any, name: Any, data: Any, classes: int) -> None:
     """Refuse to evaluate a detector on a data set with other classes.
 
     Ultralytics would print metrics that mean nothing.
 
+    Args:
+        model: the detector; an export is not checked.
+        name: what a message calls it.
+        data: what a message calls the data set.
+        classes: number of classes of the data set.
+
     Raises:
         CheckpointError: the numbers of classes differ.
     """
-    file = check_yaml(data, hard=False) if isinstance(data, str) and data.endswith((".yaml", ".yml")) else None
-    if not isinstance(model, nn.Module) or not file:
+    if not isinstance(model, nn.Module) or len(getattr(model, "names", [])) == classes:
         return
-    of_model, content = len(getattr(model, "names", [])), YAML.load(file)
-    of_data = len(content["names"]) if "names" in content else content.get("nc", of_model)
-    if of_model != of_data:
-        raise CheckpointError(
-            f"made for {of_model} classes, but {data} has {of_data}",
-            location=str(name),
-            remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
-        )
+    raise CheckpointError(
+        f"made for {len(getattr(model, 'names', []))} classes, but {data} has {classes}",
+        location=str(name),
+        remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
+    )

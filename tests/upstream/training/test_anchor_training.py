@@ -171,7 +171,7 @@ def test_ray_and_a_space_of_ones_own_are_left_alone(in_tmp, monkeypatch, given, 
 def test_images_of_many_shapes_with_rect(in_tmp, caplog):
     trainer = trainer_of(in_tmp, images=12, rect=True)
     assert "shape" not in trainer.train_loader.dataset.labels[0]
-    assert "can meet 100.0% of 12 boxes" in caplog.text
+    assert "match 100.0% of 12 boxes" in caplog.text
 
 
 @pytest.mark.training
@@ -265,7 +265,7 @@ def test_anchors_that_meet_too_few_boxes_are_replaced_and_said_so(in_tmp, caplog
 @pytest.mark.parametrize(
     ("text", "changes", "said"),
     [
-        (ANCHORED, {}, "can meet 100.0% of 12 boxes"),
+        (ANCHORED, {}, "match 100.0% of 12 boxes"),
         (ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]"), {"autoanchor": False}, None),
     ],
     ids=["good", "switched off"],
@@ -274,7 +274,7 @@ def test_anchors_stay_where_they_meet_the_boxes_or_nobody_asks(in_tmp, caplog, t
     trainer = trainer_of(in_tmp, text, images=12, **changes)
     anchors = unwrap_model(trainer.model).model[-1].anchors_px.flatten().tolist()
     assert anchors == [float(side) for side in yaml.safe_load(text)["anchors"][0]]
-    assert said in caplog.text if said else "can meet" not in caplog.text
+    assert said in caplog.text if said else "the anchors match" not in caplog.text
 
 
 def test_anchors_that_cannot_be_bettered_stay(caplog):
@@ -320,7 +320,7 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
     [
         ("[14, 14, 28, 28]", "[14, 14, 28]", "a height is missing"),
         ("  - [14, 14, 28, 28]", "  - [14, 14]\n  - [28, 28]", "anchors for 2 levels, but the head gets 1"),
-        ("[14, 14, 28, 28]", "[14, -14]", "no positive, finite length"),
+        ("[14, 14, 28, 28]", "[14, -14]", "which is not a positive, finite number"),
         ("anchors:\n", "ankers:\n", "there is no 'anchors:' at the top"),
         ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: the last row"),
         ("[nc, anchors]", "[nc]", "missing a required argument: 'anchors'"),
