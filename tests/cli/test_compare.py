@@ -261,7 +261,7 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         ),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "epochs=x"], "'epochs=x' is of invalid type"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=no.yaml"], "there is no data set file 'no.yaml'"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=folder"], "data=folder is no data YAML"),
+        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=folder"], "data=folder is not a data YAML"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=['a.yaml','b.yaml']"], "several data sets"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "obj=2"], "'obj=2' has no effect"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "other.yaml"], "2 models named"),

@@ -52,7 +52,7 @@ MODEL = "yolov8n-akconv5.yaml"
         (["train", MODEL, "resume=nope.pt"], "there is no file 'nope.pt'"),
         (["train", MODEL, "pretrained=nope.pt"], "there is no file 'nope.pt'"),
         (["train", MODEL, "data=5"], "'data=5' must be the path"),
-        (["train", MODEL, "data=folder"], "data=folder is no data YAML"),
+        (["train", MODEL, "data=folder"], "data=folder is not a data YAML"),
         (["train", MODEL, "mode=val"], "unknown argument 'mode'"),
         (["train", MODEL, "pretrained=yolov8n.yaml"], "there is no file 'yolov8n.yaml'"),
         (["train", MODEL, "batch=0"], "'batch=0' must be at least 1"),

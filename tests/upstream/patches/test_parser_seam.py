@@ -229,7 +229,7 @@ def test_the_name_of_the_family_means_ours_too():
 
 
 def test_an_anchor_head_does_no_other_task(in_tmp):
-    with pytest.raises(ConfigError, match="task=segment is not what AnchorDetect does"):
+    with pytest.raises(ConfigError, match="task=segment does not fit AnchorDetect, which detects"):
         akyolo.YOLO("yolov5n.yaml", task="segment")
 
 

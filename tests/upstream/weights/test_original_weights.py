@@ -119,7 +119,11 @@ def without(original, key):
         (lambda o: {"model": o}, [], "other than tensors by name"),
         (lambda o: {**o, 3: torch.ones(1)}, [], "other than tensors by name"),
         (lambda o: {**o, "model.24.anchors": torch.ones(3, 0, 2)}, [], "holds no anchors"),
-        (lambda o: {**o, "model.0.conv.weight": torch.ones(())}, [], "belongs to an architecture that akyolo does not have"),
+        (
+            lambda o: {**o, "model.0.conv.weight": torch.ones(())},
+            [],
+            "belongs to an architecture that akyolo does not have",
+        ),
         (lambda o: o, ["--model", "best.pt"], "is not a model YAML"),
         (lambda o: [1], [], "other than tensors by name"),
         (lambda o: without(o, "model.24.anchors"), [], "holds no anchors"),
