@@ -32,7 +32,7 @@ class Pipe(io.FileIO):
     """
 
     def write(self, data: Any) -> int:
-        """Write `data`; exit with code 141 if nobody can read it."""
+        """Write `data`; exit with code 141 if its reader has left."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def run(module: str) -> None:
-    """Import `module` and call its `main`, quiet when interrupted or when nobody reads the output."""
+    """Import `module` and call its `main`, quiet if interrupted or unread."""
     _end_at_ctrl_c()
     _watch_pipes()
     try:

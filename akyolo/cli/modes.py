@@ -54,7 +54,9 @@ def _call(model: YOLO, mode: str, arguments: TrainingArguments) -> Any:
 
 
 def check_kind_of_data(task: str, data: Any) -> None:
-    """Refuse a folder for a task that takes a data YAML; only classification takes one.
+    """Refuse `data` that is not a data YAML.
+
+    Classification takes a folder of folders.
 
     Raises:
         DatasetError: `data` is not a data YAML.
@@ -99,7 +101,7 @@ def _report(model: YOLO) -> None:
 
 
 def _short(path: Path) -> str:
-    """Return a path relative to the current folder, if it lies in it."""
+    """Return a path, relative if it lies in the current folder."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

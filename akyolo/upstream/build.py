@@ -31,7 +31,7 @@ def build_detector(model_yaml: dict[str, Any]) -> nn.Module:
 
 
 def build_model(model_yaml: dict[str, Any]) -> nn.Module:
-    """Build the network of a model YAML for the task of its head.
+    """Build the network of a model YAML, for any task.
 
     Raises:
         RowError: the rows do not fit each other.

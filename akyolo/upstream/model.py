@@ -211,7 +211,7 @@ class YOLO(UpstreamYOLO):
         return {**arguments, "data": embedded_data()} if self.task == "detect" else arguments
 
     def _resolve(self, arguments: TrainingArguments) -> TrainingArguments:
-        """Add recipes, data set and results folder to the arguments of a training."""
+        """Add recipes, data set and results folder to arguments."""
         stated = arguments.stated
         check_used_by(self.model, stated)
         data = stated.get("data") or self._with_data(stated).get("data")

@@ -42,7 +42,7 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
 
 
 def task_of(model_yaml: dict[str, Any]) -> str | None:
-    """Return the task of a model by its head; None if upstream cannot tell."""
+    """Return the task of a model; None if upstream cannot tell."""
     return guess_model_task(model_yaml)
 
 

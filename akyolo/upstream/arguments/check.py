@@ -103,7 +103,7 @@ def _check_choices(arguments: dict[str, Any]) -> None:
 
 
 def _check_files(arguments: dict[str, Any]) -> None:
-    """Refuse a tracker that does not exist, and weights that are not a .pt file."""
+    """Refuse a missing tracker, and weights without the suffix .pt."""
     if arguments.get("tracker") and not check_yaml(str(arguments["tracker"]), hard=False):
         raise ConfigError(f"there is no file {str(arguments['tracker'])!r} for tracker=")
     for key in WEIGHT_ARGUMENTS:
@@ -130,7 +130,7 @@ def is_raised_by_upstream(error: BaseException) -> bool:
 
 
 def check_data(name: Any) -> None:
-    """Refuse a data YAML that does not exist or that names missing images.
+    """Refuse a data YAML that is missing or lacks images.
 
     A data YAML of Ultralytics passes: its images can still be downloaded.
 
@@ -174,7 +174,9 @@ def find_data_yaml(name: Any) -> Path | None:
 
 
 def fetch_data(name: str) -> int:
-    """Check that a data set has its images; download one of Ultralytics if needed.
+    """Count the classes of a data set; download it if needed.
+
+    Only data sets of Ultralytics can be downloaded.
 
     Returns:
         The number of its classes.
@@ -191,7 +193,7 @@ def fetch_data(name: str) -> int:
 
 
 def _check_source(name: str) -> None:
-    """Refuse a `source=` that should be a file or folder and does not exist."""
+    """Refuse a file or folder for `source=` that does not exist."""
     is_file = not any(mark in name for mark in ("://", "*", ",")) and not name.isnumeric() and name != "screen"
     if is_file and not Path(name).exists():
         near = [str(path) for path in Path(name).parent.glob("*")] if Path(name).parent.is_dir() else []

@@ -31,7 +31,7 @@ def resolves_to_embedded(data: Any) -> bool:
 
 
 def resolve_data(arguments: dict[str, Any], task: str | None = None) -> dict[str, Any]:
-    """Draw the embedded set if `data=` means it; refuse a YAML with code.
+    """Replace the embedded set by its drawn files; refuse code.
 
     Args:
         arguments: of a mode; `data` may be a list of data sets.
@@ -50,9 +50,9 @@ def resolve_data(arguments: dict[str, Any], task: str | None = None) -> dict[str
 
 
 def check_runs_nothing(data: Any, task: str | None = None) -> None:
-    """Refuse a data YAML with a `download:`, which Ultralytics runs as a program.
+    """Refuse a data YAML with a `download:`.
 
-    The files of Ultralytics itself may have one.
+    Ultralytics runs that entry as a program. Its own files may have one.
 
     Args:
         data: the value of `data=`.

@@ -28,7 +28,7 @@ def offset_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def has_anchors(model: Any) -> bool:
-    """Return whether the model ends in an anchor head, whose loss reads more arguments."""
+    """Return whether the model ends in an anchor head."""
     return hasattr(model.model[-1], "build_criterion")
 
 

@@ -1,4 +1,4 @@
-"""Fit anchors to a data set before a training, as YOLOv5's autoanchor does."""
+"""Fit anchors to a data set, as YOLOv5's autoanchor does."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ ENOUGH = 0.98  # the share of boxes that given anchors must match
 
 
 class FittedAnchors(BaseTrainer):
-    """A trainer that replaces anchors which match too few boxes, and logs it.
+    """A trainer that replaces anchors which match too few boxes.
 
     Every process of a training computes the same anchors: it reads the same labels, and the fit is seeded.
     """
@@ -33,7 +33,7 @@ class FittedAnchors(BaseTrainer):
 
 
 def fit(head: Any, wh_px: NDArray[np.floating], anchor_t: float) -> None:
-    """Replace the anchors of a head in place if others match more boxes.
+    """Replace anchors in place if others match more boxes.
 
     Args:
         head: an anchor head.

@@ -1,4 +1,4 @@
-"""Write checkpoints whole, and keep the table of epochs in step with them."""
+"""Write checkpoints whole, and a table of epochs that agrees."""
 
 from pathlib import Path
 from typing import Any

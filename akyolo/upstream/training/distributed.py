@@ -58,7 +58,7 @@ class InProcesses(BaseTrainer):
     save_dir: Path
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
-        """Make the trainer of this rank, with a temporary results folder above rank 0."""
+        """Make the trainer of this rank."""
         overrides = dict(cfg2dict(overrides or {}))
         if RANK > 0 and not (overrides.get("save_dir") or overrides.get("resume")):
             # Rank 0 shares its folder once all ranks are connected. Ultralytics would take the folder of an older run

@@ -1,4 +1,4 @@
-"""Stop a training at the first loss that is not finite, with a dump."""
+"""Stop a training at a loss that is not finite."""
 
 from typing import Any
 
@@ -27,7 +27,10 @@ class FiniteLoss(BaseTrainer):
 
     @property
     def loss(self) -> Tensor | None:
-        """Return the loss of this step; upstream sets it before the backward pass."""
+        """Return the loss of this step.
+
+        Upstream sets it before the backward pass.
+        """
         return self._loss
 
     @loss.setter

@@ -1,4 +1,4 @@
-"""Give modules their own learning rate, no weight decay, or a call after steps.
+"""Group parameters by learning rate and weight decay.
 
 The parameter groups of Ultralytics stay in place and keep their tags. Ours follow in a fixed order, so that the state
 of a resumed optimizer finds the same layout. This relies on upstream: `build_optimizer` returns a fresh optimizer,
@@ -40,10 +40,14 @@ def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: floa
 
 
 def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> None:
-    """Set our groups to `multiplier` times the learning rate of their original groups.
+    """Follow the learning rates of upstream's groups.
 
     During warm-up Ultralytics lowers the learning rate of every group tagged `bias` from `warmup_bias_lr`, whatever the
     group began with. So the rate is computed from the original group, not scaled in place.
+
+    Args:
+        groups: of the optimizer; ours get `multiplier` times the learning rate of the group they were split from.
+        multiplier: the value of `offset_lr`.
     """
     for group in groups:
         if "split_from" in group:

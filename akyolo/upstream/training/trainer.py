@@ -56,7 +56,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         return super().get_dataset()
 
     def get_model(self, cfg: Any = None, weights: nn.Module | None = None, verbose: bool = True) -> nn.Module:
-        """Build the network of a model YAML; log the rows that no weights fit."""
+        """Build the network; log the rows that no weights fit."""
         model = super().get_model(read_model_yaml(cfg) if isinstance(cfg, str) else cfg, weights, verbose)
         if weights is not None:
             finish_loading(model, weights)
@@ -91,7 +91,10 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         return optimizer
 
     def _get_warmup_iterations(self, num_batches: int) -> int:
-        """Return the length of the warm-up, with the minimum of YOLOv5 and YOLOv7."""
+        """Return the length of the warm-up, at least `warmup_min_iterations`.
+
+        YOLOv5 and YOLOv7 have such a minimum; without a warm-up it is 0.
+        """
         iterations = super()._get_warmup_iterations(num_batches)
         minimum = int(self.args.warmup_min_iterations) if iterations else 0
         if minimum >= num_batches * self.epochs:

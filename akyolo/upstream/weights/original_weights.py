@@ -51,7 +51,7 @@ class Imported:
 
 
 def import_weights(file: Path, name: str | None = None) -> Imported:
-    """Read the tensors of a state dict into the model that they belong to.
+    """Read the tensors of a state dict into their model.
 
     Args:
         file: a state dict that `torch.save` wrote.
@@ -111,7 +111,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _head(original: Mapping[str, Tensor], file: Path) -> tuple[str, Tensor]:
-    """Return the row of the head, and the weight of its first convolution."""
+    """Return the row of the head, and its first weight."""
     for key, value in original.items():
         if (match := OUTPUT.fullmatch(key)) and value.ndim == 4:
             return match[1], value
@@ -123,7 +123,7 @@ def _head(original: Mapping[str, Tensor], file: Path) -> tuple[str, Tensor]:
 
 
 def _model_of(original: Mapping[str, Tensor], row: str, file: Path) -> str:
-    """Return the name of the model YAML that a state dict belongs to."""
+    """Return the model YAML that a state dict belongs to."""
     family, stem = LAST_ROWS.get(int(row)), original.get("model.0.conv.weight")
     if family is None or stem is None or stem.ndim != 4 or (family == "yolov5" and len(stem) not in STEMS):
         raise CheckpointError(

@@ -23,9 +23,9 @@ def finish_loading(model: Any, weights: Any) -> None:
 
 
 def _keep_own_anchors(model: Any, source: nn.Module) -> None:
-    """Restore the anchors of the model's YAML unless that of the weights has the same.
+    """Restore the anchors of the model's own YAML.
 
-    With the same anchors in both, those of the weights stay: a training may have fitted them.
+    If the YAML of the weights has the same anchors, those of the weights stay: a training may have fitted them.
     """
     head = model.model[-1]
     written = (getattr(model, "yaml", None) or {}).get("anchors")
@@ -48,7 +48,7 @@ def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
 
 
 def _module(weights: Any) -> nn.Module:
-    """Return the model of weights: a module, a checkpoint, or the path of one."""
+    """Return the model of a module, a checkpoint, or its path."""
     if isinstance(weights, nn.Module):
         return weights
     checkpoint = weights if isinstance(weights, dict) else torch_safe_load(weights, safe_only=True)[0]
