@@ -1,4 +1,6 @@
-"""Start the command `akyolo`. It lies outside the package because importing that takes seconds.
+"""Start the command `akyolo`.
+
+This module lies outside the package because importing the package takes seconds.
 
 From its first line on, Ctrl-C ends the process with exit code 130 and without a traceback. A pipe whose reader has left
 (`akyolo train --help | head -3`) ends it with exit code 141, as it ends git, cat and grep.
@@ -25,14 +27,17 @@ STREAMS = ("stdout", "stderr")
 
 
 class Pipe(io.FileIO):
-    """A pipe to write to, which ends the process when its reader has left.
+    """A pipe that ends the process when its reader has left.
 
     SystemExit also passes the `except Exception` of loggers, which would print a traceback for each further line. To
     let SIGPIPE end the process would be shorter, but a connection of torch or Ray that breaks would then end it too.
     """
 
     def write(self, data: Any) -> int:
-        """Write `data`; exit with code 141 if its reader has left."""
+        """Write `data`, or exit with code 141.
+
+        Code 141 means that the reader has left.
+        """
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -45,7 +50,10 @@ def main() -> None:
 
 
 def run(module: str) -> None:
-    """Import `module` and call its `main`, quiet if interrupted or unread."""
+    """Import `module` and call its `main`.
+
+    It is quiet if interrupted, or if the reader of its output has left.
+    """
     _end_at_ctrl_c()
     _watch_pipes()
     try:
@@ -59,7 +67,10 @@ def run(module: str) -> None:
 
 
 def _call(command: Any) -> None:
-    """Call `command` and flush; a failed flush is reported only if nothing else is."""
+    """Call `command` and flush its output.
+
+    A failed flush is reported only if nothing else is.
+    """
     try:
         command()
     except SystemExit as stop:
@@ -71,18 +82,27 @@ def _call(command: Any) -> None:
 
 
 def _end_at_ctrl_c() -> None:
-    """End the process at Ctrl-C, unless it ignores it (`nohup`, `&` in a script)."""
+    """End the process at Ctrl-C.
+
+    A process that ignores Ctrl-C (`nohup`, `&` in a script) still ignores it.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End now: KeyboardInterrupt in the middle of an import may become any other error."""
+    """End the process now.
+
+    KeyboardInterrupt in the middle of an import may become any other error.
+    """
     os._exit(INTERRUPTED)
 
 
 def _watch_pipes() -> None:
-    """Replace stdout and stderr where they are pipes; terminals and files stay as they are."""
+    """Replace stdout and stderr if they are pipes.
+
+    Terminals and files stay as they are.
+    """
     for name in STREAMS:
         stream = getattr(sys, name)
         if stream is None or stream is not getattr(sys, f"__{name}__"):
@@ -101,7 +121,10 @@ def _watch_pipes() -> None:
 
 
 def _drop_unread_output() -> None:
-    """Send what is left for a reader who has left to nowhere, or the interpreter complains of it at its end."""
+    """Discard the output that has no reader.
+
+    The interpreter would report it as an error at its end.
+    """
     for name in STREAMS:
         stream = getattr(sys, name)
         try:

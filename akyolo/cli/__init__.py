@@ -53,7 +53,9 @@ the output has left (`| head`).
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command, and exit with the code that `--help` states.
+    """Run a command, and exit with its code.
+
+    `--help` lists the exit codes.
 
     Exceptions other than those of users' mistakes are defects of akyolo, and keep their traceback.
     """

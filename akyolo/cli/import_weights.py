@@ -1,4 +1,7 @@
-"""Import weights of the YOLOv5 and YOLOv7 repositories: `akyolo import weights FILE`."""
+"""Import weights: `akyolo import weights FILE`.
+
+The YOLOv5 and YOLOv7 repositories wrote them.
+"""
 
 import argparse
 from pathlib import Path
@@ -30,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Import the weights, write them, and print a summary.
+    """Import weights, write them, print a summary.
 
     Raises:
         AkyoloError: a file that cannot be read or does not fit, or an output file that exists.

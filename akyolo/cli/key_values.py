@@ -1,4 +1,4 @@
-"""Read words of the form `key=value`, as Ultralytics does."""
+"""Read words of the form `key=value`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,9 @@ from akyolo.upstream.arguments.check import read_value
 
 
 def names_and_pairs(words: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
-    """Separate names from `key=value` pairs, and read the values.
+    """Separate names from `key=value` pairs.
+
+    Values are read as Ultralytics reads them.
 
     Returns:
         The names, and the values by key.

@@ -1,4 +1,7 @@
-"""Run the modes of Ultralytics: `akyolo train MODEL key=value ...`."""
+"""Run the modes of Ultralytics.
+
+For example `akyolo train MODEL key=value ...`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from akyolo.upstream.training.distributed import is_main_process
 
 
 def run(mode: str, words: list[str]) -> None:
-    """Check every word, then build the model and run the mode.
+    """Check every word, then run the mode.
 
     Raises:
         AkyoloError: a word or a file of the user is wrong.
@@ -44,7 +47,7 @@ def run(mode: str, words: list[str]) -> None:
 
 
 def _call(model: YOLO, mode: str, arguments: TrainingArguments) -> Any:
-    """Run a mode with arguments that are read and checked."""
+    """Run a mode with checked arguments."""
     if mode in {"train", "val", "tune"}:
         return getattr(model, mode)(arguments)
     words = arguments.words
@@ -70,7 +73,10 @@ def check_kind_of_data(task: str, data: Any) -> None:
 
 
 def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:
-    """Return the model and the arguments; `model=MODEL` names the model too."""
+    """Return the model and the arguments.
+
+    The model is a word of its own, or `model=MODEL`.
+    """
     names, arguments = names_and_pairs(words)
     names += [str(arguments.pop("model"))] if "model" in arguments else []
     if len(names) != 1:
@@ -82,7 +88,7 @@ def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:
 
 
 def _report(model: YOLO) -> None:
-    """Print where the results are, and the next commands."""
+    """Print the results and the next commands."""
     trainer = model.trainer
     best = trainer.best if trainer.best.exists() else trainer.last
     files_by_content = {
@@ -101,12 +107,15 @@ def _report(model: YOLO) -> None:
 
 
 def _short(path: Path) -> str:
-    """Return a path, relative if it lies in the current folder."""
+    """Return a path relative to the current folder.
+
+    A path outside it stays as it is.
+    """
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _help(mode: str) -> str:
-    """Return the help of a mode, with every argument and its default."""
+    """Return the help of a mode."""
     lines = [
         f"akyolo {mode} MODEL key=value ...",
         "",

@@ -1,4 +1,7 @@
-"""Build networks from model YAMLs; errors name the file."""
+"""Build networks from model YAMLs.
+
+Errors name the file.
+"""
 
 from typing import Any
 
@@ -31,7 +34,9 @@ def build_detector(model_yaml: dict[str, Any]) -> nn.Module:
 
 
 def build_model(model_yaml: dict[str, Any]) -> nn.Module:
-    """Build the network of a model YAML, for any task.
+    """Build the network of a model YAML.
+
+    Its head tells the task.
 
     Raises:
         RowError: the rows do not fit each other.
@@ -41,7 +46,7 @@ def build_model(model_yaml: dict[str, Any]) -> nn.Module:
 
 
 def build_network(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:
-    """Build a network of a given class from a model YAML.
+    """Build a network of a given class.
 
     Args:
         network: a model class of upstream.

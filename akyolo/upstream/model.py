@@ -1,4 +1,7 @@
-"""Define `akyolo.YOLO`: YOLO of Ultralytics with our trainers and model names."""
+"""Define `akyolo.YOLO`.
+
+It is the YOLO class of Ultralytics with our trainers, our model names, and results in the current folder.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from akyolo.upstream.weights.warm_start import finish_loading
 
 
 class YOLO(UpstreamYOLO):
-    """A model by the name of a YAML or of weights.
+    """A model, named by a YAML or weights.
 
     Args:
         model: a model YAML (`cfg/yolov8s-akconv5.yaml` finds the file that holds the scales), weights, or an export.
@@ -49,7 +52,10 @@ class YOLO(UpstreamYOLO):
 
     @property
     def task_map(self) -> dict[str, dict[str, Any]]:
-        """Return the classes of upstream, with our trainers and validators."""
+        """Return the classes of each task.
+
+        Our trainers and validators take the place of those of upstream.
+        """
         ours = TRAINERS | validator.VALIDATORS
         return {
             task: {role: ours.get(upstream, upstream) for role, upstream in classes.items()}
@@ -76,7 +82,10 @@ class YOLO(UpstreamYOLO):
         super()._load(weights, task)
 
     def load(self, weights: Any = "yolo26n.pt") -> "YOLO":
-        """Load weights into this model; log the rows that no weights fit."""
+        """Load weights into this model.
+
+        A line of the log names the rows that no weights fit.
+        """
         if isinstance(weights, str | Path):
             check_loadable(weights)
         super().load(weights)
@@ -172,7 +181,9 @@ class YOLO(UpstreamYOLO):
         return super().export(**resolve_data(arguments, self.task))  # `data` names the images for calibration.
 
     def tune(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
-        """Search training arguments as upstream, by our trainers, in ./runs.
+        """Search training arguments by our trainers.
+
+        Results are in ./runs.
 
         Without `data`, a detector trains on the embedded data set.
 
@@ -196,7 +207,10 @@ class YOLO(UpstreamYOLO):
             return super().tune(**values)
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
-        """Benchmark exports as upstream; without `data`, on the data of `val`."""
+        """Benchmark exports as upstream.
+
+        Without `data`, they are measured on the data set of `val`.
+        """
         return super().benchmark(**resolve_data(self._with_data({**arguments, "data": data}), self.task))
 
     def _with_data(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -211,7 +225,7 @@ class YOLO(UpstreamYOLO):
         return {**arguments, "data": embedded_data()} if self.task == "detect" else arguments
 
     def _resolve(self, arguments: TrainingArguments) -> TrainingArguments:
-        """Add recipes, data set and results folder to arguments."""
+        """Add recipes, data set and results folder."""
         stated = arguments.stated
         check_used_by(self.model, stated)
         data = stated.get("data") or self._with_data(stated).get("data")
@@ -226,6 +240,9 @@ class YOLO(UpstreamYOLO):
         return resolved.with_values(**{key: value for key, value in places.items() if value is not None})
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Put results in ./runs/<task>[/<project>]/<name>, whatever the settings of Ultralytics say."""
+        """Put results in ./runs/<task>[/<project>]/<name>.
+
+        The settings of Ultralytics may name another folder.
+        """
         arguments = resolve_data(arguments, self.task)
         return {**arguments, "project": str(Path.cwd() / "runs" / str(self.task) / (arguments.get("project") or ""))}

@@ -1,4 +1,4 @@
-"""Read a model YAML by the name a user writes."""
+"""Read a model YAML by its name."""
 
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,12 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
 
 
 def task_of(model_yaml: dict[str, Any]) -> str | None:
-    """Return the task of a model; None if upstream cannot tell."""
+    """Return the task of a model, if known."""
     return guess_model_task(model_yaml)
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping."""
+    """Read a YAML file with a mapping."""
     try:
         cfg = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -70,5 +70,5 @@ def _upstream_yaml(name: str | Path) -> dict[str, Any]:
 
 
 def upstream_names() -> list[str]:
-    """Return the names of the model YAMLs that Ultralytics ships."""
+    """Return the model YAMLs of Ultralytics."""
     return [path.name for path in (ROOT / "cfg" / "models").rglob("*.yaml")]

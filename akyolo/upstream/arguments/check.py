@@ -1,4 +1,7 @@
-"""Check the arguments of a command before anything is built or written."""
+"""Check the arguments of a command.
+
+All checks run before anything is built or written.
+"""
 
 import traceback
 from collections.abc import Callable, Mapping
@@ -29,12 +32,12 @@ EXTRA = {"tune": {"iterations", "use_ray", "space"}, "track": {"persist"}, "trai
 
 
 def keys_with_defaults() -> dict[str, Any]:
-    """Return the default of every argument that a mode takes."""
+    """Return the arguments of a mode, with defaults."""
     return {key: value for key, value in DEFAULT_CFG_DICT.items() if key not in {"model", "mode"}}
 
 
 def read_value(key: str, text: str) -> Any:
-    """Read a value as the command line of Ultralytics does.
+    """Read a value as Ultralytics does.
 
     Returns:
         A number, True, False, None, a list, or else the text itself.
@@ -47,7 +50,7 @@ def read_value(key: str, text: str) -> Any:
 
 
 def check_arguments(mode: str, words: dict[str, Any]) -> TrainingArguments:
-    """Read the user's words; refuse unknown keys, wrong values and missing files.
+    """Read and check the user's words.
 
     Args:
         mode: a mode of Ultralytics.
@@ -77,7 +80,7 @@ def check_arguments(mode: str, words: dict[str, Any]) -> TrainingArguments:
 
 
 def _check_values(mode: str, stated: Mapping[str, Any]) -> None:
-    """Refuse unknown keys, and values of the wrong type or range."""
+    """Refuse unknown keys and wrong values."""
     current = _handle_deprecation(dict(stated))
     names = {*DEFAULT_CFG_DICT, *EXTRA.get(mode, ())} - {"mode"}
     for key in current:
@@ -88,7 +91,7 @@ def _check_values(mode: str, stated: Mapping[str, Any]) -> None:
 
 
 def _refuse(check: Callable[[], Any]) -> None:
-    """Run a check of Ultralytics; raise its errors as ours."""
+    """Run a check; raise its errors as ours."""
     try:
         check()
     except (TypeError, ValueError) as error:
@@ -103,7 +106,7 @@ def _check_choices(arguments: dict[str, Any]) -> None:
 
 
 def _check_files(arguments: dict[str, Any]) -> None:
-    """Refuse a missing tracker, and weights without the suffix .pt."""
+    """Refuse a missing tracker and misnamed weights."""
     if arguments.get("tracker") and not check_yaml(str(arguments["tracker"]), hard=False):
         raise ConfigError(f"there is no file {str(arguments['tracker'])!r} for tracker=")
     for key in WEIGHT_ARGUMENTS:
@@ -112,7 +115,7 @@ def _check_files(arguments: dict[str, Any]) -> None:
 
 
 def _check_device(value: Any) -> None:
-    """Refuse a device that this machine does not have."""
+    """Refuse a device that is not there."""
     try:
         with silence():  # Ultralytics prints its version and explains devices at length.
             torch.empty(0, device=select_device(value, verbose=False))
@@ -121,7 +124,7 @@ def _check_device(value: Any) -> None:
 
 
 def is_raised_by_upstream(error: BaseException) -> bool:
-    """Return whether a line of Ultralytics itself raised an exception.
+    """Return whether Ultralytics itself raised an exception.
 
     Ultralytics checks what users give it while it works.
     """
@@ -130,7 +133,9 @@ def is_raised_by_upstream(error: BaseException) -> bool:
 
 
 def check_data(name: Any) -> None:
-    """Refuse a data YAML that is missing or lacks images.
+    """Refuse a data YAML that lacks images.
+
+    The file may also be missing itself.
 
     A data YAML of Ultralytics passes: its images can still be downloaded.
 
@@ -174,7 +179,9 @@ def find_data_yaml(name: Any) -> Path | None:
 
 
 def fetch_data(name: str) -> int:
-    """Count the classes of a data set; download it if needed.
+    """Count the classes of a data set.
+
+    A missing data set of Ultralytics is downloaded.
 
     Only data sets of Ultralytics can be downloaded.
 
@@ -193,7 +200,7 @@ def fetch_data(name: str) -> int:
 
 
 def _check_source(name: str) -> None:
-    """Refuse a file or folder for `source=` that does not exist."""
+    """Refuse a source that does not exist."""
     is_file = not any(mark in name for mark in ("://", "*", ",")) and not name.isnumeric() and name != "screen"
     if is_file and not Path(name).exists():
         near = [str(path) for path in Path(name).parent.glob("*")] if Path(name).parent.is_dir() else []

@@ -1,4 +1,7 @@
-"""Resolve `data=`: the embedded data set, or a YAML without code."""
+"""Resolve the value of `data=`.
+
+It means the embedded data set, or a YAML that holds no code.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,10 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def embedded_data() -> str:
-    """Return the path of the embedded data set, the default of `data=`."""
+    """Return the path of the embedded data set.
+
+    It is the default of `data=`.
+    """
     return str(packaged("data") / NAME)
 
 
@@ -31,7 +37,9 @@ def resolves_to_embedded(data: Any) -> bool:
 
 
 def resolve_data(arguments: dict[str, Any], task: str | None = None) -> dict[str, Any]:
-    """Replace the embedded set by its drawn files; refuse code.
+    """Replace the embedded set by drawn files.
+
+    Other data sets are checked for code.
 
     Args:
         arguments: of a mode; `data` may be a list of data sets.
@@ -69,7 +77,7 @@ def check_runs_nothing(data: Any, task: str | None = None) -> None:
 
 
 def _yamls_of(data: str | Path) -> list[Path]:
-    """Return the YAML files of which Ultralytics may read one."""
+    """Return the YAML files that may be read."""
     if (folder := Path(data)).is_dir():  # Ultralytics looks in its sub-folders only if it holds no YAML itself.
         files = ([*folder.glob(f"*{end}")] or [*folder.rglob(f"*{end}")] for end in SUFFIXES)
         return next(filter(None, files), [])
@@ -78,11 +86,17 @@ def _yamls_of(data: str | Path) -> list[Path]:
 
 
 def is_upstream_file(file: Path) -> bool:
-    """Return whether Ultralytics installs this file, or one with the same bytes."""
+    """Return whether Ultralytics installs this file.
+
+    A copy with the same bytes counts too.
+    """
     original = ROOT / "cfg" / "datasets" / file.name
     return file.resolve().is_relative_to(ROOT) or (original.is_file() and file.read_bytes() == original.read_bytes())
 
 
 def is_embedded(data: Any) -> bool:
-    """Return whether `data` is the embedded set, as written or as recorded."""
+    """Return whether `data` is the embedded set.
+
+    Users write its name; trainings record the path of its drawn files.
+    """
     return resolves_to_embedded(data) or (isinstance(data, str) and Path(data) == store.data_yaml())

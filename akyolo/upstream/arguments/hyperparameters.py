@@ -1,4 +1,4 @@
-"""Define the training arguments that akyolo adds, and check values.
+"""Define and check the training arguments of akyolo.
 
 Commands, files, checkpoints and worker processes take these arguments as they take those of Ultralytics.
 """
@@ -38,7 +38,7 @@ OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam
 
 
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
-    """Refuse values of our arguments that no training can use.
+    """Refuse wrong values of our training arguments.
 
     The check of Ultralytics covers its own arguments only.
 
@@ -57,14 +57,16 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_number(key: str, value: Any) -> None:
-    """Refuse a value outside the bounds of the argument `key`."""
+    """Refuse a value outside its bounds."""
     hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
     numbers = NUMBERS.get(key, Numbers(at_least=0))
     check_number(f"'{key}={value}'", value, numbers, error=ConfigError, remedy=hint)
 
 
 def check_training_values(arguments: Mapping[str, Any]) -> None:
-    """Refuse values that Ultralytics would refuse late or misread.
+    """Refuse wrong values of any training argument.
+
+    Ultralytics would refuse some of them late, and misread others.
 
     Raises:
         ConfigError: a value; the message names it and says what to write instead.

@@ -50,7 +50,9 @@ def check_packages(purpose: str) -> None:
 
 
 def check_opset(model: nn.Module, target: str, opset: int | None) -> None:
-    """Refuse an ONNX opset without GridSample, which most of our operators need.
+    """Refuse an ONNX opset without GridSample.
+
+    Most of our operators need it.
 
     Raises:
         ConfigError: an older opset, for a model with an operator of akyolo.

@@ -24,7 +24,7 @@ NOT_IN_RECIPES = {
 
 
 def join_recipes(*recipes: str | None) -> str | None:
-    """Join recipes by + in the order in which they apply.
+    """Join recipes by + in their order.
 
     A name that comes twice applies where it comes last.
 
@@ -37,7 +37,10 @@ def join_recipes(*recipes: str | None) -> str | None:
 
 
 def recipe_names(recipe: str | None) -> list[str]:
-    """Return the names or files that `recipe` joins by +."""
+    """Return the names that a recipe joins.
+
+    They are names or files, joined by +.
+    """
     return [name for name in str(recipe or "").split("+") if name]
 
 
@@ -66,7 +69,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def _check_values(values: dict[str, Any], location: str, names: Sequence[str]) -> None:
-    """Refuse keys and values that no recipe may have."""
+    """Refuse wrong keys and values of recipes."""
     for key in values:
         if key not in names:
             raise ConfigError(

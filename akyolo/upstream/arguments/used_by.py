@@ -16,24 +16,27 @@ REMEDIES = {"cls_pw": "cls_pos_weight weighs positives, as YOLOv5's cls_pw did"}
 
 
 def modules_with(model: nn.Module, method: str) -> list[Any]:
-    """Return the modules of a model that have this method."""
+    """Return the modules that have a method."""
     return [module for module in model.modules() if hasattr(module, method)]
 
 
 def offset_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return the offset parameters of a model, as its modules yield them."""
+    """Return the offset parameters of a model.
+
+    Its modules yield them by a method of this name.
+    """
     return [
         parameter for module in modules_with(model, "offset_parameters") for parameter in module.offset_parameters()
     ]
 
 
 def has_anchors(model: Any) -> bool:
-    """Return whether the model ends in an anchor head."""
+    """Return whether a model detects by anchors."""
     return hasattr(model.model[-1], "build_criterion")
 
 
 def check_used_by(model: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that the loss of this model does not read.
+    """Refuse arguments that the loss does not read.
 
     Raises:
         ConfigError: an argument of anchor heads that is not at its default, for a model without one; or the other way

@@ -1,4 +1,7 @@
-"""Fit anchors to a data set, as YOLOv5's autoanchor does."""
+"""Fit anchors to a data set.
+
+YOLOv5 calls this autoanchor.
+"""
 
 from typing import Any
 
@@ -16,7 +19,9 @@ ENOUGH = 0.98  # the share of boxes that given anchors must match
 
 
 class FittedAnchors(BaseTrainer):
-    """A trainer that replaces anchors which match too few boxes.
+    """A trainer that fits anchors to boxes.
+
+    It replaces anchors that match too few boxes.
 
     Every process of a training computes the same anchors: it reads the same labels, and the fit is seeded.
     """
@@ -33,7 +38,7 @@ class FittedAnchors(BaseTrainer):
 
 
 def fit(head: Any, wh_px: NDArray[np.floating], anchor_t: float) -> None:
-    """Replace anchors in place if others match more boxes.
+    """Replace anchors if others match more boxes.
 
     Args:
         head: an anchor head.
@@ -58,7 +63,9 @@ def fit(head: Any, wh_px: NDArray[np.floating], anchor_t: float) -> None:
 
 
 def _size(file: str) -> tuple[int, int]:
-    """Return height and width of an image, from its header.
+    """Return height and width of an image.
+
+    They come from its header.
 
     Ultralytics drops the sizes it has read when `rect=True`.
     """
@@ -68,7 +75,7 @@ def _size(file: str) -> tuple[int, int]:
 
 
 def box_sizes(labels: list[dict[str, Any]], imgsz: int) -> NDArray[np.floating]:
-    """Return the sizes of all boxes of a data set.
+    """Return the box sizes of a data set.
 
     Args:
         labels: as the data set of Ultralytics holds them, an entry for each image.

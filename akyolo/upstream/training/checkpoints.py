@@ -1,4 +1,7 @@
-"""Write checkpoints whole, and a table of epochs that agrees."""
+"""Write checkpoints whole.
+
+The table of epochs agrees with them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,9 @@ from akyolo.upstream.training.distributed import is_main_process
 
 
 class AtomicCheckpoints(BaseTrainer):
-    """A trainer that writes last.pt, the one before it and best.pt whole.
+    """A trainer that writes whole checkpoints.
+
+    They are last.pt, the one before it, and best.pt.
 
     A kill or a full disk leaves the files that were there.
     """
@@ -23,7 +28,10 @@ class AtomicCheckpoints(BaseTrainer):
     csv: Path
 
     def _setup_train(self) -> None:
-        """Set up as upstream, once the results folder is known."""
+        """Set up as upstream.
+
+        The results folder is known by now.
+        """
         self.wdir = AtomicPath(self.wdir)
         self.last, self.best = self.wdir / "last.pt", self.wdir / "best.pt"
         if is_main_process():
@@ -31,7 +39,7 @@ class AtomicCheckpoints(BaseTrainer):
         super()._setup_train()
 
     def resume_training(self, ckpt: Any) -> None:
-        """Resume as upstream, and set `results.csv` back to the checkpoint.
+        """Resume, and restore `results.csv` from the checkpoint.
 
         A kill between the writing of the two files leaves a row too many.
         """
@@ -41,12 +49,15 @@ class AtomicCheckpoints(BaseTrainer):
             AtomicPath(self.csv).write_bytes("".join(f"{line}\n" for line in [",".join(results), *rows]).encode())
 
     def save_model(self) -> bool:
-        """Save as upstream, which writes through `last`, `best` and `wdir`."""
+        """Save as upstream; keep the previous checkpoint.
+
+        Upstream writes through `last`, `best` and `wdir`.
+        """
         keep_previous(self.last)
         return super().save_model()
 
     def final_eval(self) -> None:
-        """Validate as upstream, with the optimizer stripped from copies.
+        """Strip the optimizer from copies, and validate.
 
         Ultralytics strips the files in place.
         """
@@ -66,7 +77,9 @@ class AtomicCheckpoints(BaseTrainer):
 
 
 def finish(last: AtomicPath, best: AtomicPath) -> None:
-    """Leave the files that upstream leaves at the end of a training.
+    """Finish the weights of a training.
+
+    The files are then as upstream leaves them.
 
     A second call changes nothing.
 

@@ -1,4 +1,4 @@
-"""Train in several processes, on one machine or more.
+"""Train in several processes.
 
 Ultralytics launches the workers for the GPUs of one machine by itself. Under torchrun (`torchrun --nproc_per_node 2 -m
 akyolo.cli train ...`), or another launcher that sets RANK, LOCAL_RANK and WORLD_SIZE, it takes the number of devices of
@@ -34,7 +34,7 @@ LONGEST_WAIT = timedelta(hours=3)  # for a rank that works alone, as in Ultralyt
 
 
 def is_main_process() -> bool:
-    """Return whether this process writes the results of a training."""
+    """Return whether this process writes results."""
     return RANK in {-1, 0}
 
 
@@ -44,7 +44,7 @@ def is_only_process() -> bool:
 
 
 class InProcesses(BaseTrainer):
-    """A trainer that may run as one of WORLD_SIZE processes.
+    """A trainer for one or several processes.
 
     Alone (RANK is -1) it does what the trainer of Ultralytics does.
 
@@ -70,7 +70,7 @@ class InProcesses(BaseTrainer):
             self._check_for_processes()
 
     def _check_for_processes(self) -> None:
-        """Check batch and environment of a launch by torchrun.
+        """Check a launch by torchrun.
 
         Ultralytics checks them in the process that launches its workers, which torchrun does not have.
         """
@@ -86,11 +86,14 @@ class InProcesses(BaseTrainer):
             self.args.rect = False
 
     def _is_worker_on_cpu(self) -> bool:
-        """Return whether this is one of several processes on CPU."""
+        """Return whether several processes use the CPU."""
         return RANK >= 0 and self.device.type == "cpu"
 
     def _setup_ddp(self) -> None:
-        """Connect to the other ranks, and share the results folder."""
+        """Connect to the other ranks.
+
+        All ranks share a results folder.
+        """
         on_cpu = self._is_worker_on_cpu()
         if not on_cpu:
             self.args.device = devices_here(self.args.device, torch.cuda.device_count(), LOCAL_RANK)
@@ -103,7 +106,7 @@ class InProcesses(BaseTrainer):
         self._share_results_folder()
 
     def _share_results_folder(self) -> None:
-        """Use the results folder of rank 0 on every rank."""
+        """Use the results folder of rank 0."""
         folder = [str(self.save_dir)]
         dist.broadcast_object_list(folder, src=0)
         if RANK > 0:
@@ -117,7 +120,7 @@ class InProcesses(BaseTrainer):
             )
 
     def _setup_train(self) -> None:
-        """Set up as upstream, without CUDA devices on CPU."""
+        """Set up as upstream, also on CPU."""
         on_cpu = replaced(nn.parallel, DistributedDataParallel=_ParallelOnCPU)
         with on_cpu if self._is_worker_on_cpu() else nullcontext():
             super()._setup_train()
@@ -135,7 +138,7 @@ class InProcesses(BaseTrainer):
         return dataset
 
     def final_eval(self) -> None:
-        """Validate as upstream, without CUDA devices on CPU."""
+        """Validate as upstream, also on CPU."""
         no_cuda = SimpleNamespace(current_device=lambda: 0)  # The validator reads the device, and does not use it.
         on_cpu = replaced(validator, AutoBackend=_backend_on_cpu, get_torch_device_backend=lambda _: no_cuda)
         with on_cpu if self._is_worker_on_cpu() else nullcontext():
@@ -143,7 +146,9 @@ class InProcesses(BaseTrainer):
 
 
 def devices_here(device: str, count: int, local_rank: int) -> str:
-    """Return the devices of this machine's processes, ordered by LOCAL_RANK.
+    """Return the devices of this machine's processes.
+
+    They are ordered by LOCAL_RANK.
 
     This is the format that upstream's `_setup_ddp` reads.
 

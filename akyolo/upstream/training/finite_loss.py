@@ -1,4 +1,4 @@
-"""Stop a training at a loss that is not finite."""
+"""Stop at a loss that is not finite."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from akyolo.files import AtomicPath, save
 
 
 class FiniteLoss(BaseTrainer):
-    """A trainer that checks every loss before it reaches the weights.
+    """A trainer that checks every loss.
+
+    A loss that is not finite does not reach the weights.
 
     Ultralytics checks once an epoch. With `nan_recovery=True` its own recovery runs instead: it reloads last.pt, at
     most three times.
@@ -21,7 +23,10 @@ class FiniteLoss(BaseTrainer):
     _batch: dict[str, Any]
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Preprocess as upstream; keep the batch for a dump."""
+        """Preprocess as upstream; keep the batch.
+
+        A dump of the step needs it.
+        """
         self._batch = super().preprocess_batch(batch)
         return self._batch
 
@@ -40,7 +45,9 @@ class FiniteLoss(BaseTrainer):
             self._stop()
 
     def save_model(self) -> bool:
-        """Save as upstream; refuse averaged weights that are not finite.
+        """Refuse to save weights that are not finite.
+
+        These are the averaged weights.
 
         Ultralytics would write zeros in their place. The last step of an epoch shows in no loss, so only the weights
         tell that it failed.
@@ -57,7 +64,7 @@ class FiniteLoss(BaseTrainer):
         return super().save_model()
 
     def _stop(self) -> None:
-        """Write weights and batch of this step to a file, and raise."""
+        """Dump this step to a file, and raise."""
         dump = AtomicPath(self.save_dir) / "not_finite.pt"
         files = list(self._batch.get("im_file", []))
         state = {

@@ -15,7 +15,7 @@ from akyolo.upstream.arguments.used_by import modules_with, offset_parameters
 
 
 def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: float) -> None:
-    """Move offset parameters to groups with a learning rate of their own.
+    """Give offset parameters their own learning rate.
 
     A new group copies every setting of the group that its parameters leave, and stores the number of that group.
 
@@ -55,7 +55,7 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
 
 
 def call_after_steps(optimizer: Optimizer, model: nn.Module) -> None:
-    """Call `after_step()` of modules after each step of the optimizer.
+    """Call `after_step()` of modules after each step.
 
     They correct their parameters there, before these are averaged or saved.
     """
@@ -69,7 +69,9 @@ def call_after_steps(optimizer: Optimizer, model: nn.Module) -> None:
 
 
 def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
-    """Move the `undecayed_parameters()` of modules to upstream's group without decay.
+    """Exempt `undecayed_parameters()` of modules from weight decay.
+
+    They move to the group without weight decay.
 
     That is the group of BatchNorm weights. MuSGD has two of them, the first with three times the learning rate: each
     parameter keeps its learning rate.

@@ -32,7 +32,7 @@ from akyolo.upstream.weights.warm_start import finish_loading
 
 
 class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
-    """The additions of our trainers to those of Ultralytics."""
+    """The additions of our trainers to upstream."""
 
     understands_akyolo = True  # our training arguments have an effect
     arguments: TrainingArguments | None = None  # with the source of each; see hand_over
@@ -51,12 +51,15 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
             self.arguments = self.arguments.resumed(vars(self.args))
 
     def get_dataset(self) -> dict[str, Any]:
-        """Return the data set as upstream, if its YAML runs no code."""
+        """Return a data set without code."""
         check_runs_nothing(self.args.data, self.args.task)
         return super().get_dataset()
 
     def get_model(self, cfg: Any = None, weights: nn.Module | None = None, verbose: bool = True) -> nn.Module:
-        """Build the network; log the rows that no weights fit."""
+        """Build the network, and load weights.
+
+        A line of the log names the rows that no weights fit.
+        """
         model = super().get_model(read_model_yaml(cfg) if isinstance(cfg, str) else cfg, weights, verbose)
         if weights is not None:
             finish_loading(model, weights)
@@ -74,7 +77,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
             unwrap_model(self.model).set_head_attr(max_det=max_det)
 
     def get_validator(self) -> Any:
-        """Return the validator of upstream, which keeps the user's `max_det`.
+        """Return a validator that keeps `max_det`.
 
         The evaluation at the end of a training would raise it again.
         """
@@ -83,7 +86,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         return validator
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> Optimizer:
-        """Build the optimizer of upstream with the parameter groups of our modules."""
+        """Build the optimizer with our parameter groups."""
         optimizer = super().build_optimizer(model, *args, **kwargs)
         exempt_from_decay(optimizer, unwrap_model(model))
         split_offset_groups(optimizer, unwrap_model(model), self.args.offset_lr)
@@ -91,7 +94,9 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         return optimizer
 
     def _get_warmup_iterations(self, num_batches: int) -> int:
-        """Return the length of the warm-up, at least `warmup_min_iterations`.
+        """Return the iterations of the warm-up.
+
+        They are at least `warmup_min_iterations`.
 
         YOLOv5 and YOLOv7 have such a minimum; without a warm-up it is 0.
         """
@@ -105,7 +110,7 @@ class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, Fini
         return max(iterations, minimum)
 
     def optimizer_step(self) -> None:
-        """Step as upstream, with the learning rates of our parameter groups."""
+        """Set our learning rates, and step."""
         follow_upstream_rates(self.optimizer.param_groups, self.args.offset_lr)
         super().optimizer_step()
 
@@ -135,7 +140,9 @@ class SemanticSegmentationTrainer(AkyoloTrainer, yolo.semantic.SemanticSegmentat
 
 
 def hand_over(trainer: Any, arguments: TrainingArguments) -> Callable[..., Any]:
-    """Return a function that makes a `trainer` with arguments that are resolved.
+    """Return a function that makes a trainer.
+
+    The trainer gets arguments that are resolved.
 
     Upstream calls it as it would call the class, for each data set of a list. The arguments are set before `__init__`,
     because a subclass by a user may have upstream's signature.

@@ -1,4 +1,4 @@
-"""Train for `tune` in this process, and define its search space.
+"""Train for `tune` in this process.
 
 The tuner of Ultralytics trains through its own command in another process, which can read neither our models nor our
 arguments. This file relies on the tuner taking `MultiTrainer` from `ultralytics.engine.trainer` at each call.
@@ -41,7 +41,7 @@ ANCHOR_SPACE = {
 
 @contextmanager
 def tuning_here(trainer: type) -> Iterator[None]:
-    """Let upstream's tuner train by `trainer` in this process.
+    """Let the tuner train in this process.
 
     Raises:
         TrainingError: no training finished; Ultralytics has logged the reasons.

@@ -1,1 +1,1 @@
-"""Read weights safely, and report what fits a model."""
+"""Read weights safely."""

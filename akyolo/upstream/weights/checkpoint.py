@@ -16,7 +16,9 @@ WEIGHT_ARGUMENTS = ("resume", "pretrained", "distill_model")
 
 
 def check_loadable(weights: str | Path) -> None:
-    """Refuse `.pt` weights that cannot be read without running their code.
+    """Refuse weights that cannot be read safely.
+
+    Reading a `.pt` file may run code that it holds.
 
     Ultralytics then reads them in its own way, which may run code.
 
@@ -50,7 +52,7 @@ def check_loadable(weights: str | Path) -> None:
 
 
 def check_resumable(checkpoint: Any, weights: Any) -> None:
-    """Refuse to resume a checkpoint without an unfinished training.
+    """Refuse to resume a finished training.
 
     Ultralytics would start a new training, or fail late.
 
@@ -67,7 +69,7 @@ def check_resumable(checkpoint: Any, weights: Any) -> None:
 
 
 def check_classes(model: Any, name: Any, data: Any, classes: int) -> None:
-    """Refuse to evaluate a detector on a data set with other classes.
+    """Refuse a data set with other classes.
 
     Ultralytics would print metrics that mean nothing.
 

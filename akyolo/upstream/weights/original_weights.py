@@ -1,4 +1,4 @@
-"""Read state dicts of the YOLOv5 and YOLOv7 repositories into our models.
+"""Import state dicts of YOLOv5 and YOLOv7.
 
 Backbone and neck have the same names in those repositories and in Ultralytics, row by row. The head differs: its
 convolutions are called `m`, its implicit parameters `ia` and `im`, and its anchors are in units of the stride.
@@ -51,7 +51,7 @@ class Imported:
 
 
 def import_weights(file: Path, name: str | None = None) -> Imported:
-    """Read the tensors of a state dict into their model.
+    """Read a state dict into its model.
 
     Args:
         file: a state dict that `torch.save` wrote.
@@ -92,7 +92,7 @@ def import_weights(file: Path, name: str | None = None) -> Imported:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Read the state dict in a file without running its code.
+    """Read a state dict without running code.
 
     Raises:
         CheckpointError: the file is missing or damaged, or holds anything other than tensors by name.
@@ -111,7 +111,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _head(original: Mapping[str, Tensor], file: Path) -> tuple[str, Tensor]:
-    """Return the row of the head, and its first weight."""
+    """Return row and first weight of the head."""
     for key, value in original.items():
         if (match := OUTPUT.fullmatch(key)) and value.ndim == 4:
             return match[1], value
@@ -123,7 +123,7 @@ def _head(original: Mapping[str, Tensor], file: Path) -> tuple[str, Tensor]:
 
 
 def _model_of(original: Mapping[str, Tensor], row: str, file: Path) -> str:
-    """Return the model YAML that a state dict belongs to."""
+    """Return the model YAML of a state dict."""
     family, stem = LAST_ROWS.get(int(row)), original.get("model.0.conv.weight")
     if family is None or stem is None or stem.ndim != 4 or (family == "yolov5" and len(stem) not in STEMS):
         raise CheckpointError(
@@ -135,7 +135,7 @@ def _model_of(original: Mapping[str, Tensor], row: str, file: Path) -> str:
 
 
 def _our_name(key: str, row: str) -> str:
-    """Return our name of a tensor of the original repositories."""
+    """Return our name of an original tensor."""
     prefix = f"model.{row}."
     if not key.startswith(prefix):
         return key
@@ -146,7 +146,10 @@ def _our_name(key: str, row: str) -> str:
 
 
 def _check_fit(given: Mapping[str, Tensor], own: Mapping[str, Tensor], file: Path, name: str) -> None:
-    """Refuse tensors that are missing, unknown or of another shape."""
+    """Refuse tensors that do not fit.
+
+    They are missing, unknown, or of another shape.
+    """
     missing = [key for key in own if key not in given]
     unknown = [key for key in given if key not in own]
     other = [key for key in given if key in own and given[key].shape != own[key].shape]

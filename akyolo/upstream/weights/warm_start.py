@@ -1,4 +1,4 @@
-"""Finish the loading of weights: keep anchors, name random rows."""
+"""Finish the loading of weights."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from akyolo.registry import operators
 
 
 def finish_loading(model: Any, weights: Any) -> None:
-    """Restore the right anchors and log the rows that no weights fit.
+    """Restore anchors, and log random rows.
 
     Args:
         model: the network that has just loaded `weights`.
@@ -34,7 +34,7 @@ def _keep_own_anchors(model: Any, source: nn.Module) -> None:
 
 
 def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
-    """Log the rows of our operators that no weights fit."""
+    """Log the rows that no weights fit."""
     given = {key: value.shape for key, value in source.state_dict().items()}
     ours = tuple(spec.module for spec in operators())
     random = [
@@ -48,7 +48,10 @@ def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
 
 
 def _module(weights: Any) -> nn.Module:
-    """Return the model of a module, a checkpoint, or its path."""
+    """Return the model of weights.
+
+    Weights are a module, a checkpoint, or the path of one.
+    """
     if isinstance(weights, nn.Module):
         return weights
     checkpoint = weights if isinstance(weights, dict) else torch_safe_load(weights, safe_only=True)[0]
