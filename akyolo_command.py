@@ -91,7 +91,7 @@ def _watch_pipes() -> None:
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
             pipe = Pipe(stream.fileno(), "w", closefd=False)
             watched = io.TextIOWrapper(
-                pipe if stream.write_through else io.BufferedWriter(pipe),  # type: ignore[type-var]
+                pipe if stream.write_through else io.BufferedWriter(pipe),
                 encoding=stream.encoding,
                 errors=stream.errors,
                 line_buffering=stream.line_buffering,
