@@ -73,7 +73,7 @@ def examples() -> Iterator[doctest.DocTest]:
         yield from finder.find(getattr(akyolo, name), f"akyolo.{name}", module=False, globs={})
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda test: test.name)
+@pytest.mark.parametrize("example", list(examples()), ids=lambda test: test.name)
 def test_examples_run(example, own_registry, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)  # they name model YAMLs as a user in a checkout does
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

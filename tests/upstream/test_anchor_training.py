@@ -41,7 +41,7 @@ def trained(request, tmp_path_factory):
 
 
 def results(save_dir: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((save_dir / "results.csv").open()))
+    return list(csv.DictReader((save_dir / "results.csv").read_text().splitlines()))
 
 
 @pytest.mark.training
@@ -132,7 +132,7 @@ def test_two_processes_on_cpu(head, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (table,) = tmp_path.glob("runs/**/results.csv")
-    assert set(LOSSES) <= {key.removeprefix("val/") for key in next(csv.DictReader(table.open()))}
+    assert set(LOSSES) <= {key.removeprefix("val/") for key in next(csv.DictReader(table.read_text().splitlines()))}
 
 
 @pytest.mark.training

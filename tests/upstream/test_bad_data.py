@@ -121,7 +121,8 @@ def test_an_image_with_bytes_behind_its_end_is_used_and_not_rewritten(folder, mo
     data = write_images(folder, 12, 4)
     old = folder / "data" / "images" / "train" / "03.png"
     image = old.with_suffix(".jpg")
-    Image.open(old).save(image)
+    with Image.open(old) as drawn:
+        drawn.save(image)
     old.unlink()
     image.write_bytes(image.read_bytes() + b"\0\0")
     before = fingerprint(folder / "data")

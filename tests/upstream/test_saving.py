@@ -163,7 +163,7 @@ def good(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", ["bad.pt", "bad.PT"])
+@pytest.mark.parametrize("name", ["bad.pt", pytest.param("bad.PT", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("where", ["model", "ema", "train_args", "alone", "legacy"])
 def test_weights_with_a_payload_are_refused_and_run_nothing(where, name, good, tmp_path):
     marker, file = tmp_path / "ran", tmp_path / name
