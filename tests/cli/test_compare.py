@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,18 @@ def test_a_killed_command_takes_its_run_along_and_the_same_command_resumes_it(fo
         assert not (home / "record.json").exists()
     compare(folder, *quick("killed", "--ops", "Conv"))
     check_resumed(home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.1, 0.5])
+def test_ctrl_c_while_a_run_starts_is_130_and_silent(folder, seconds):
+    """The terminal sends it to the command and to its run, which is still importing."""
+    process = start(folder, *quick(f"interrupted-{seconds}", "--ops", "Conv"), start_new_session=True)
+    while subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, check=False).returncode:
+        assert process.poll() is None
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "Traceback" not in process.communicate()[1] and process.returncode == 130
 
 
 @pytest.mark.training
