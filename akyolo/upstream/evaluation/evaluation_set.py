@@ -75,7 +75,7 @@ def read_evaluation_set(data: Mapping[str, Any], split: str, images: Sequence[st
         files = [Path(file) for file in img2label_paths([str(root / name) for name in images])]
         return EvaluationSet(data_yaml, root, split, read_label_rows(images, files, names), None)
     annotations = root / files_by_split[split]
-    ground_truth = from_coco_json(annotations).of(images, str(annotations))
+    ground_truth = from_coco_json(annotations).select_images(images, str(annotations))
     check_class_names(names, ground_truth.names, str(annotations))
     return EvaluationSet(data_yaml, root, split, ground_truth, annotations)
 

@@ -112,11 +112,11 @@ def match_ground_truth(detections: Detections, ground_truth: GroundTruth, locati
         DatasetError: an image, a class or a size differs.
     """
     if ground_truth.images != detections.images:
-        ground_truth = ground_truth.of(detections.images, location)
+        ground_truth = ground_truth.select_images(detections.images, location)
     if detections.only is not None:
-        ground_truth = ground_truth.only(detections.only)
+        ground_truth = ground_truth.select_classes(detections.only)
     if detections.single_cls:
-        ground_truth = ground_truth.as_one_class(detections.names[0])
+        ground_truth = ground_truth.merge_classes(detections.names[0])
     check_class_names(detections.names, ground_truth.names, location)
     if len(wrong := np.flatnonzero((ground_truth.sizes != detections.sizes).any(axis=1))):
         name = detections.images[wrong[0]]
