@@ -1,6 +1,6 @@
-"""Detections of a whole data set in one compressed file, for every protocol.
+"""Store and read the detections of a data set.
 
-The file is an .npz of plain arrays, read without pickle: `xyxy_px`, `scores`, `classes`, `image` (index of the image),
+One compressed file serves every protocol. It is an .npz of plain arrays, read without pickle: `xyxy_px`, `scores`, `classes`, `image` (index of the image),
 and `about`, a JSON text in UTF-8 with the other fields.
 """
 
@@ -93,7 +93,7 @@ class Detections:
         return buffer.getvalue()
 
     def results(self, sizes: NDArray[np.integer]) -> NDArray[np.floating]:
-        """Return the corners (D, 4) as a program hands them to an evaluation.
+        """Return the corners (D, 4) as evaluations take them.
 
         They are clipped to the images, unless they are `final`.
 
@@ -146,7 +146,7 @@ def read_detections(file: Path) -> Detections:
 
 
 def _check(detections: Detections) -> None:
-    """Refuse wrong shapes, types and ranges, so that the protocols can rely on them."""
+    """Refuse wrong shapes, types and ranges."""
     count = len(detections.scores)
     is_valid = (
         detections.xyxy_px.shape == (count, 4)

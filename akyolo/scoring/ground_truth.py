@@ -1,4 +1,4 @@
-"""Read ground truth from a COCO json or from YOLO label files, in one form for all protocols."""
+"""Read ground truth from a COCO json or YOLO label files."""
 
 import hashlib
 import json
@@ -55,11 +55,11 @@ class GroundTruth:
         return replace(self, classes=np.zeros_like(self.classes), names=(name,))
 
     def select_classes(self, classes: Sequence[int]) -> "GroundTruth":
-        """Return the same images with only the objects of these class ids."""
+        """Return the images with the objects of these class ids."""
         return self._select_objects(np.isin(self.classes, classes))
 
     def _select_objects(self, mask: NDArray[np.bool_]) -> "GroundTruth":
-        """Return the same images with only the objects where `mask` (B,) is true."""
+        """Return the images with the objects of a mask (B,)."""
         columns = ("xyxy_px", "classes", "image", "area", "crowd", "ignored")
         return replace(self, **{name: getattr(self, name)[mask] for name in columns})
 
@@ -98,12 +98,12 @@ class GroundTruth:
 
 
 def _stem(name: str) -> str:
-    """Return a file name without folders and suffix, with either kind of slash."""
+    """Return a file name without folders and suffix."""
     return PurePosixPath(name.replace("\\", "/")).stem
 
 
 def _checksum(ground_truth: GroundTruth) -> str:
-    """Return the SHA-256 of what is scored, independent of its order in a file."""
+    """Return the SHA-256 of what is scored, in any order."""
     stems = [_stem(name) for name in ground_truth.images]
     columns = (ground_truth.classes, ground_truth.xyxy_px, ground_truth.area, ground_truth.crowd, ground_truth.ignored)
     images_of_objects = (stems[index] for index in ground_truth.image)
@@ -167,13 +167,13 @@ def _is_ignored(annotation: Mapping[str, Any]) -> bool:
 
 
 def _area(annotation: Mapping[str, Any]) -> float:
-    """Return the area of an object in square pixels, that of its box where a json has none."""
+    """Return the area of an object, else of its box, in square pixels."""
     area = annotation.get("area")
     return float(annotation["bbox"][2] * annotation["bbox"][3] if area is None else area)
 
 
 def _corners(annotations: Iterable[Mapping[str, Any]]) -> NDArray[np.floating]:
-    """Return the corners (n, 4) of COCO's boxes, which are left, top, width, height."""
+    """Return the corners (n, 4) of COCO's boxes (left, top, width, height)."""
     ltwh_px = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     return np.concatenate((ltwh_px[:, :2], ltwh_px[:, :2] + ltwh_px[:, 2:]), axis=1)
 
@@ -265,7 +265,7 @@ def read_label_rows(images: Sequence[str], files: Sequence[Path], names: Sequenc
 
 
 def _row(words: Sequence[str], classes: int, location: str) -> list[float]:
-    """Return class id, centre x and y, width and height of one row.
+    """Return class id, centre, width and height of a row.
 
     Raises:
         DatasetError: it is not a row of a label file.

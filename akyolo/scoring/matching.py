@@ -15,7 +15,9 @@ UNMATCHED = np.iinfo(np.int64).max  # above every index, so that the minimum of 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of a detection and an object of the same image and class that overlap enough.
+    """Pairs of detections and objects that overlap enough.
+
+    Both are of the same image and class.
 
     Args:
         detection: (P,) index of the detection, ascending.
@@ -28,7 +30,7 @@ class Pairs:
     iou: NDArray[np.floating]
 
     def select(self, mask: NDArray[np.bool_]) -> "Pairs":
-        """Return the pairs where `mask` (P,) is true, in the same order."""
+        """Return the pairs where `mask` (P,) is true."""
         return Pairs(self.detection[mask], self.object[mask], self.iou[mask])
 
 
@@ -142,7 +144,7 @@ def match_best_free(pairs: Pairs) -> NDArray[np.integer]:
 
 
 def _first_of_each(values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return a mask of the places where a value occurs for the first time."""
+    """Return a mask of the first occurrence of each value."""
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
     return first

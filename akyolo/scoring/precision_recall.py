@@ -1,4 +1,4 @@
-"""Compute the metrics of the YOLO family from curves of precision and recall.
+"""Score by precision and recall, as the YOLO family.
 
 AP is the area under the hull of precision over recall, read at 101 recalls. P and R are read at one score out of 1000:
 where the mean F1 of all classes is highest. `Rules` has what differs between the protocols.
@@ -123,7 +123,7 @@ def _curves(
 
 
 def _area(recall: Values, precision: Values, tail: tuple[float, ...]) -> float:
-    """Return the area under the hull of precision over recall, with a tail at precision 0."""
+    """Return the area under the hull, with a tail at precision 0."""
     x = np.concatenate(([0.0], recall, tail))
     y = np.concatenate(([1.0], precision, np.zeros(len(tail))))
     hull = np.maximum.accumulate(y[::-1])[::-1]

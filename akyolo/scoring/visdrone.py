@@ -76,7 +76,7 @@ def _means(per_class: Mapping[str, Mapping[str, float]], weights: list[int]) -> 
 
 
 def _outside(xyxy_px: Values, image: Indices, ground_truth: GroundTruth) -> Indices:
-    """Return the indices of boxes with less than half of their area in ignored regions."""
+    """Return the indices of boxes that ignored regions do not cover by half."""
     outside = np.ones(len(image), bool)
     for index in np.unique(ground_truth.region_image):
         in_image = image == index
@@ -111,7 +111,7 @@ def _covered(xyxy_px: Values, regions_xyxy_px: Values, width: int, height: int) 
 
 
 def _pixels(xyxy_px: Values, rounded: bool) -> Indices:
-    """Return left, top, width and height (n, 4) in whole pixels, at least 1."""
+    """Return left, top, width, height (n, 4) in whole pixels."""
     ltwh_px = np.concatenate((xyxy_px[:, :2], xyxy_px[:, 2:] - xyxy_px[:, :2]), axis=1)
     return np.maximum(1, np.floor(ltwh_px + (0.5 if rounded else 0))).astype(np.int64)
 
