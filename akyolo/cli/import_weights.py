@@ -34,12 +34,12 @@ def run(options: argparse.Namespace) -> None:
         AkyoloError: a file that cannot be read, does not fit, or is there already.
     """
     out = new_file(options.out or f"{Path(options.file).stem}-akyolo.pt", [".pt"])
-    from akyolo.files import save
+    from akyolo.upstream.weights.checkpoint import save_whole
     from akyolo.upstream.weights.original_weights import import_weights
 
     imported = import_weights(Path(options.file), options.model)
     with writing(out) as file:
-        save({"model": imported.model}, file)
+        save_whole({"model": imported.model}, file)
     print(f"{options.file}: {imported.name}, {imported.classes} classes")
     print(f"  {imported.tensors} tensors read, each into its place; {imported.renamed} of the head under another name")
     print(f"  written to {out}: akyolo val {out} data=YOUR.yaml")
