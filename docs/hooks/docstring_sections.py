@@ -1,4 +1,4 @@
-"""Lets mkdocstrings read the sections of our docstrings: `Example:` holds a session, `Source:` and `Parameters:` a line."""
+"""Lets mkdocstrings read our docstrings: `Example:` holds a session, `Source:` and `Parameters:` hold a line."""
 
 import re
 from typing import Any

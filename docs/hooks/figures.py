@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from taps import Panel
 
-CELL = 26  # px a pixel of the feature map
-RADIUS = 8
+CELL = 28  # px a pixel of the feature map
+RADIUS = 7
 
 
 def figure(name: str, panels: Sequence[Panel]) -> str:

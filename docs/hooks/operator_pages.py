@@ -15,13 +15,13 @@ from akyolo.registry import OperatorSpec, operator, operators
 
 OVERVIEW = ("AKConv", "DSConv", "DeformConv", "DeformKernel")
 LEGEND = (
-    "Squares are pixels of the input, the framed one is the output position (for stride 1). Filled dots are the taps; "
-    "where there are lines, small dots are the initial taps, and the lines lead to where offsets moved them (an example, "
-    "since a new layer starts without offsets). The positions are measured by running the operator."
+    "Squares are pixels of the input; the framed one is the output position (for stride 1). Filled dots are the taps. "
+    "Where there are lines, small dots are the initial taps, and the lines lead to where offsets moved them (an "
+    "example, since a new layer starts without offsets). The positions are measured by running the operator."
 )
 SCOPE_LEGEND = (
-    "Violet squares are weights of the scope, the larger kernel. Small dots are where the kernel is read at first, and the "
-    "lines lead to where it is read after rotations (an example). The positions are measured by running the operator."
+    "Violet squares are weights of the scope, the larger kernel. Small dots are where the kernel is read at first, and "
+    "the lines lead to where it is read after rotations (an example). The positions are measured by running it."
 )
 
 
@@ -78,7 +78,7 @@ def _lines(spec: OperatorSpec, facts: dict[str, Any]) -> Iterator[str]:
     yield from [figure(facts["name"], drawn), ""]
     if drawn:
         yield from [f"*{LEGEND if any(panel.scope is None for panel in drawn) else SCOPE_LEGEND}*", ""]
-    yield from ["## Definition", "", "```text", facts["equation"], "```", ""]
+    yield from ["## Definition", "", "```text", facts["equation"].replace(",    ", ",\n"), "```", ""]
     yield from ["## In a model YAML", "", "```yaml", *(f"- {row}" for row in facts.get("rows", [])), "```", ""]
     yield from [f"The arguments in order: `{facts['grammar']}`. Those in braces are given by name.", ""]
     yield from ["| argument | default | meaning |", "|---|---|---|", *_arguments(spec, facts), ""]

@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[2]
 WIDTH = 760
 STEP = 46  # px from floor to floor
 FLOWS = {
-    "row → module": ("model YAML", "lower", "parse_model of Ultralytics", "fill", "model"),
+    "row → module": ("model YAML", "lower", "upstream's parser", "fill", "model"),
     "image → boxes": ("image", "letterbox", "layers and head", "NMS", "Results"),
     "archive → labels": ("archive, verified", "reader of a format", "annotations", "counts checked", "labels, json"),
-    "paper row → cell": ("cfg/paper/*.yaml", "run, resumable", "record.json", "table", "paper | ours | difference"),
+    "paper row → cell": ("cfg/paper/*.yaml", "run, resumable", "record.json", "table", "paper, ours, diff."),
 }
 
 
@@ -59,9 +59,8 @@ def flows_figure() -> str:
 
 def _box(left: float, top: float, width: float, text: str) -> list[str]:
     rectangle = f'<rect x="{left:.0f}" y="{top:.0f}" width="{width:.0f}" height="34" rx="5"/>'
-    size = min(13, 1.75 * width / len(text))
-    centre = f'x="{left + width / 2:.0f}" y="{top + 21:.0f}" text-anchor="middle" style="font-size:{size:.1f}px"'
-    return [rectangle, f"<text {centre}>{text}</text>"]
+    size = min(13, 1.75 * (width - 14) / len(text))
+    return [rectangle, f'<text x="{left + 8:.0f}" y="{top + 21:.0f}" style="font-size:{size:.1f}px">{text}</text>']
 
 
 def _svg(height: int, label: str, parts: Sequence[str]) -> str:

@@ -1,15 +1,12 @@
 """What the documentation makes while it is built: operators' pages, plots of records, the language of a page."""
 
-import sys
 from pathlib import Path
 
+import operator_pages
+import rooms
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # these modules, and akyolo as it is here
-import operator_pages
-import rooms
 
 ROOT = Path(__file__).parents[2]
 OPERATORS = operator_pages.described()
@@ -41,10 +38,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put figures where pages name them, and let pages name plots as they lie in the repository."""
+    """Draw the figures that pages name, find plots that they name as they lie in the repository, keep ± in its line."""
     for name, drawn in FIGURES.items():
         markdown = markdown.replace(f"<!-- {name} -->", drawn())
-    return markdown.replace("](../runs/records/", "](records/")
+    return markdown.replace("](../runs/records/", "](records/").replace(" ± ", "&nbsp;±&nbsp;")
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -1,7 +1,7 @@
 """Where the taps of each operator stand, measured by running it.
 
-An image whose channels are its own coordinates, and a kernel that picks one tap, give the position of that tap: what the
-operator returns is where it looked. So a figure shows the operator as it is, not as a drawing remembers it.
+On an image whose channels are its own coordinates, with a kernel that picks one tap, an operator returns the position
+at which it looked. So a figure shows the operator as it is.
 """
 
 import inspect
