@@ -6,18 +6,19 @@ from typing import Any
 
 from torch import nn
 
-from akyolo.arguments import check_choice
+from akyolo.checks import check_choice
+from akyolo.cost import CONVENTIONS, Cost
 from akyolo.errors import ConfigError
-from akyolo.metrics.cost import CONVENTIONS, Cost
-from akyolo.metrics.detections import Detections
-from akyolo.metrics.ground_truth import GroundTruth
-from akyolo.metrics.protocols import score as score_values
-from akyolo.metrics.score import Score
-from akyolo.rows import SwapRule
-from akyolo.rows import swap as swap_rows
-from akyolo.upstream.model import YOLO, UpstreamYOLO, build_model
+from akyolo.scoring.detections import Detections
+from akyolo.scoring.ground_truth import GroundTruth
+from akyolo.scoring.protocols import score as score_values
+from akyolo.scoring.score import Score
+from akyolo.swapping import SwapRule
+from akyolo.swapping import swap as swap_rows
+from akyolo.upstream.build import build_model
+from akyolo.upstream.evaluation.score_file import matched, read_both, truth_for
+from akyolo.upstream.model import YOLO, UpstreamYOLO
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.scoring import matched, read_both, truth_for
 
 ModelYaml = str | Path | Mapping[str, Any]
 
@@ -102,7 +103,7 @@ def score(
     Example:
         >>> import numpy as np
         >>> import akyolo
-        >>> from akyolo.metrics import Detections, GroundTruth
+        >>> from akyolo.scoring import Detections, GroundTruth
         >>> box, first = np.array([[8.0, 8.0, 40.0, 40.0]]), np.zeros(1, int)
         >>> found = Detections(("a.jpg",), np.array([[64, 48]]), ("cat",), box, np.array([0.9]), first, first)
         >>> truth = GroundTruth(

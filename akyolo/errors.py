@@ -13,9 +13,9 @@ class AkyoloError(Exception):
         remedy: what would be right.
     """
 
-    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
-        self.what, self.where, self.remedy = what, where, remedy
-        message = f"{where}: {what}" if where else what
+    def __init__(self, what: str, *, location: str | None = None, remedy: str | None = None) -> None:
+        self.what, self.location, self.remedy = what, location, remedy
+        message = f"{location}: {what}" if location else what
         super().__init__(f"{message}\n  {remedy}" if remedy else message)
 
 

@@ -1,26 +1,28 @@
-"""The architecture as tests: floors, foreign imports, sizes, linter and type checker."""
+"""The architecture as tests: floors, circles, foreign imports, sizes, linter and type checker."""
 
 import ast
+import graphlib
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "akyolo").rglob("*.py"))}
-FLOORS = [
-    {"atomic", "errors", "arguments", "registry", "packaged", "upstream_blocks", "sampling"},
-    {"ops", "blocks", "heads", "datasets"},
-    {"rows"},
-    {"metrics"},  # below upstream, whose validator stores what they score
-    {"upstream"},
-    {"paper", "inspect"},
-    {"cli"},
-]
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# files of floor 0 that the rooms share
-SMALL = {"atomic", "errors", "arguments", "registry", "packaged", "upstream_blocks"}
+FLOORS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["akyolo"]["floors"]
+MOST_FILES = 10  # in a folder
+WITHOUT_LIMIT = {"cli", "layers", "ops"}  # a file a command, a layer, an operator
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in TREES}
 
 
 def room(path: Path) -> str:
@@ -28,12 +30,14 @@ def room(path: Path) -> str:
 
 
 def imported(tree: ast.Module) -> set[str]:
+    """Return the imported modules; of `from a import b` that is `a.b` where it is a module of ours, else `a`."""
     modules = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {name if name in MODULES else str(node.module) for name in names}
     return modules
 
 
@@ -42,14 +46,12 @@ def imports() -> list[tuple[Path, str]]:
     return [(path, module) for path, tree in TREES.items() for module in sorted(imported(tree))]
 
 
-def goes_downwards(here: str, module: str) -> bool:
-    package, _, name = module.partition(".")
-    there = name.partition(".")[0]
-    if package != "akyolo" or here in ("__init__", there):
-        return True
-    if there == "__version__" or (here == "cli" and there == "YOLO"):
-        return True  # what users import too
-    return there in SMALL or FLOOR[there] < FLOOR[here]
+def rooms_below(package: str) -> set[str]:
+    """Return the files and folders of a package."""
+    folder = ROOT / package.replace(".", "/")
+    return {path.parent.name for path in folder.glob("*/__init__.py")} | {
+        path.stem for path in folder.glob("*.py") if path.name != "__init__.py"
+    }
 
 
 def length(function: ast.FunctionDef) -> int:
@@ -62,16 +64,61 @@ def offenders(lines: list[str]) -> str:
     return "\n".join(["", *lines])
 
 
-def test_imports_go_downwards_only():
-    upwards = [f"{path}: imports {module}" for path, module in imports() if not goes_downwards(room(path), module)]
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_room_has_one_floor(package):
+    counted = Counter(name for floor in FLOORS[package] for name in floor)
+    assert set(counted) == rooms_below(package) and set(counted.values()) == {1}
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_go_downwards_only(package):
+    """What lies directly below the same room may import each other; circles are another test."""
+    floor = {name: number for number, names in enumerate(FLOORS[package]) for name in names}
+    below, place = f"{package}.", package.count(".") + 1
+    upwards = []
+    for path, module in imports():
+        if module_of(path).startswith(below) and module.startswith(below):
+            here, there = (name.split(".")[place] for name in (module_of(path), module))
+            if here != there and floor[there] >= floor[here]:
+                upwards.append(f"{path}: imports {module}")
     assert not upwards, offenders(upwards)
+
+
+def test_no_file_imports_itself_by_a_detour():
+    """`akyolo` itself is left out: it imports all, and what users import of it may be imported below too."""
+    graph = {
+        module_of(path): {other for other in imported(tree) if other in MODULES} - {module_of(path), "akyolo"}
+        for path, tree in TREES.items()
+        if module_of(path) != "akyolo"
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_folders_stay_small():
+    counted = Counter(path.parent for path in TREES if path.name != "__init__.py")
+    large = [
+        f"{folder}: {files} files, not at most {MOST_FILES}"
+        for folder, files in counted.items()
+        if files > MOST_FILES and folder.name not in WITHOUT_LIMIT
+    ]
+    assert not large, offenders(large)
+
+
+def test_tests_lie_in_the_rooms_of_what_they_test():
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    assert not folders - {path.parent.relative_to(ROOT / "akyolo") for path in TREES} - {Path("golden"), Path("docs")}
+
+
+def test_scoring_needs_nothing_of_ours_but_errors():
+    needed = {module for path, module in imports() if room(path) == "scoring" and module.startswith("akyolo")}
+    assert not [module for module in needed if not module.startswith(("akyolo.errors", "akyolo.scoring"))]
 
 
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
         ("ultralytics", lambda path: room(path) in {"upstream", "upstream_blocks"}),
-        ("matplotlib", lambda path: room(path) == "inspect" or path.name == "figures.py"),
+        ("matplotlib", lambda path: path.name == "figures.py"),
     ],
 )
 def test_a_foreign_package_is_imported_in_its_place_only(package, allowed):

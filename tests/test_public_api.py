@@ -17,7 +17,7 @@ import torch
 
 import akyolo
 from akyolo import registry
-from akyolo.metrics.cost import CONVENTIONS, Cost
+from akyolo.cost import CONVENTIONS, Cost
 
 SURFACE = Path(__file__).with_name("api_surface.json")
 ROOT = Path(__file__).resolve().parents[1]

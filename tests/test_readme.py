@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from akyolo.cli import main
-from akyolo.metrics.protocols import PROTOCOLS
-from akyolo.paper.rows import read_spec
-from akyolo.paper.series import records
+from akyolo.experiments.run.store import records
+from akyolo.experiments.spec.rows import read_spec
 from akyolo.registry import operator, operators
-from akyolo.upstream.model import build_detector
+from akyolo.scoring.protocols import PROTOCOLS
+from akyolo.upstream.build import build_detector
 from tests.helpers.readme_blocks import TEXTS, folders, fresh, table
 from tests.helpers.tiny_training import MODEL, write_images
 

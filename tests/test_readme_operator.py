@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from akyolo.rows import row_text
+from akyolo.model_yaml import row_text
 from tests.helpers.tiny_training import MODEL, write_images, write_model
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,8 @@ def test_every_command_knows_an_installed_operator(site, folder):
 
 @pytest.mark.training
 def test_it_trains_from_the_command_line(folder, trained):
-    rows = list(csv.DictReader((folder / "runs" / "detect" / "train" / "results.csv").open()))
+    results = (folder / "runs" / "detect" / "train" / "results.csv").read_text()
+    rows = list(csv.DictReader(results.splitlines()))
     assert len(rows) == 1
     assert "strip_conv.StripConv" in trained.stdout and "C2f(StripConv)" in trained.stdout
     assert not trained.stderr.count("Traceback")

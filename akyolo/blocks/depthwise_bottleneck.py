@@ -9,8 +9,8 @@ Paper: H. Gao et al., "Deformable Kernels: Adapting Effective Receptive Fields f
 
 from torch import Tensor, nn
 
-from akyolo.arguments import check_act
-from akyolo.blocks.replaceable import Written, activation, depthwise_conv, pointwise_conv
+from akyolo.blocks.slots import Written, activation, depthwise_conv, pointwise_conv
+from akyolo.checks import check_act
 from akyolo.errors import RowError
 from akyolo.registry import register
 from akyolo.upstream_blocks import Conv

@@ -7,8 +7,8 @@ Paper: M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottleneck
 
 from torch import Tensor, nn
 
-from akyolo.arguments import check_act, check_whole
-from akyolo.blocks.replaceable import Written, depthwise_conv, pointwise_conv
+from akyolo.blocks.slots import Written, depthwise_conv, pointwise_conv
+from akyolo.checks import check_act, check_whole
 from akyolo.registry import register
 
 

@@ -43,15 +43,23 @@ Modes of Ultralytics: akyolo MODE MODEL key=value ...  (MODE --help lists the ke
 
 Commands of our own: akyolo COMMAND --option value ...  (COMMAND --help)
 {commands}
+
+Exit codes: 0 done, 1 the work failed, 2 words or files have to be changed, 130 interrupted (Ctrl-C), 141 the reader of
+the output has left (`| head`).
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; a user's mistake ends in its message on stderr and exit code 2."""
+    """Run one command and exit as `--help` says; other exceptions are failures of ours."""
     try:
         _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except AkyoloError as error:
         print(f"akyolo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if not (error.filename and error.strerror):
+            raise
+        print(f"akyolo: {error.filename}: the file system refuses: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,5 +1,5 @@
-"""`python -m akyolo.cli`, which is what torchrun wants."""
+"""Run the command line: `python -m akyolo.cli`, the form that torchrun takes."""
 
-from akyolo.cli import main
+from akyolo_command import main
 
 main()

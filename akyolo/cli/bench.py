@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from akyolo.metrics.latency import Row, Variant
+    from akyolo.bench.measure import Row, Variant
 
 SUMMARY = "measure the speed and memory of operators or whole models, side by side"
 
@@ -64,8 +64,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: an option, device or model that cannot be used.
     """
-    from akyolo.metrics.latency import summarise
-    from akyolo.metrics.layer_variants import REFERENCES
+    from akyolo.bench.layer_variants import REFERENCES
+    from akyolo.bench.measure import summarise
 
     device, dtype = _checked(options)
     of_ops = options.action == "ops"
@@ -95,28 +95,30 @@ def _checked(options: argparse.Namespace) -> "tuple[torch.device, torch.dtype]":
     for name in ("batch", "rounds", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ConfigError(f"{value} is below 1", where=f"--{name}")
+            raise ConfigError(f"{value} is below 1", location=f"--{name}")
     if options.imgsz < 64 or options.imgsz % 32:
-        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", where="--imgsz")
+        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", location="--imgsz")
     if options.dtype not in DTYPES:
-        raise ConfigError(f"unknown {options.dtype!r}", where="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
+        raise ConfigError(f"unknown {options.dtype!r}", location="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
     try:
         device = torch.device(options.device)
     except RuntimeError:
-        raise ConfigError(f"unknown {options.device!r}", where="--device", remedy="use cpu, cuda or cuda:N") from None
+        raise ConfigError(
+            f"unknown {options.device!r}", location="--device", remedy="use cpu, cuda or cuda:N"
+        ) from None
     if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"{device} is not supported here", where="--device", remedy="use cpu, cuda or cuda:N")
+        raise ConfigError(f"{device} is not supported here", location="--device", remedy="use cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         have = torch.cuda.device_count()
-        raise ConfigError(f"there is no {device}: {have} CUDA devices", where="--device", remedy="use cpu")
+        raise ConfigError(f"there is no {device}: {have} CUDA devices", location="--device", remedy="use cpu")
     return device, getattr(torch, options.dtype)
 
 
 def _check_op(op: str, num_param: int | None) -> None:
     if op not in OPS:
-        raise ConfigError(f"cannot measure {op!r}", where="--op", remedy=did_you_mean(op, OPS))
+        raise ConfigError(f"cannot measure {op!r}", location="--op", remedy=did_you_mean(op, OPS))
     if op != "AKConv" and num_param is not None:
-        raise ConfigError(f"{op} has no such argument", where="--num-param", remedy="leave it out")
+        raise ConfigError(f"{op} has no such argument", location="--num-param", remedy="leave it out")
 
 
 def _about(options: argparse.Namespace, device: "torch.device", threads: int) -> dict[str, Any]:
@@ -143,8 +145,8 @@ def _ops(options: argparse.Namespace, device: "torch.device", dtype: "torch.dtyp
     """The rows of one layer and pass after the other."""
     import torch
 
-    from akyolo.metrics.latency import FORWARD, FORWARD_BACKWARD, forward, forward_backward, measure
-    from akyolo.metrics.layer_variants import PLAIN, check_equal, format_of, layer_variants
+    from akyolo.bench.layer_variants import PLAIN, check_equal, format_of, layer_variants
+    from akyolo.bench.measure import FORWARD, FORWARD_BACKWARD, forward, forward_backward, measure
 
     torch.manual_seed(0)
     for c1, c2, side_at_640 in LAYERS:
@@ -162,7 +164,7 @@ def _models(options: argparse.Namespace, device: "torch.device", dtype: "torch.d
     """The rows of inference, then of training."""
     import torch
 
-    from akyolo.metrics.latency import measure
+    from akyolo.bench.measure import measure
 
     torch.manual_seed(0)
     networks = {name: _network(name) for name in options.models}
@@ -195,7 +197,7 @@ def _network(name: str) -> Any:
 
 
 def _inference(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant":
-    from akyolo.metrics.latency import forward, spread_offsets
+    from akyolo.bench.measure import forward, spread_offsets
 
     spread_offsets(network.eval(), images)
     return forward(network.fuse(verbose=False), images, dtype)
@@ -204,7 +206,7 @@ def _inference(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant
 def _training(network: Any, images: "Tensor", dtype: "torch.dtype") -> "Variant":
     import torch
 
-    from akyolo.metrics.latency import Variant, autocast, spread_offsets, state_of
+    from akyolo.bench.measure import Variant, autocast, spread_offsets, state_of
 
     spread_offsets(network.train(), images)
     for name, parameter in network.named_parameters():

@@ -9,13 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from akyolo.cli.key_values import names_and_pairs
 from akyolo.cli.launchers import configure_launcher, launcher
-from akyolo.cli.pairs import names_and_pairs
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.cli.swap import SUFFIXES, read_yaml
 from akyolo.cli.trainings import check_no_option, check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import ConfigError
-from akyolo.rows import SwapRule, literal
+from akyolo.model_yaml import literal
+from akyolo.swapping import SwapRule
 
 SUMMARY = "train the same model with one operator after the other, and put them in one table"
 TAKES_PAIRS = True
@@ -33,7 +34,7 @@ record.json. The same command goes on where it was stopped, skips what is done, 
 seeds, or with operators added at the end, it runs those too.
 
 --launcher ray spreads the runs over a Ray cluster, which starts killed ones again; --launcher slurm prints the command
-that submits them (README, On a cluster).
+that submits them (docs/cluster.md).
 """
 HOME = Path("runs", "compare")
 
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
     base = names[0]
     name = options.name if options.name is not None else Path(base).stem
     if options.seeds < 1:
-        raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
+        raise ConfigError(f"{options.seeds} is below 1", location="--seeds")
     folder_name(name)
     if Path(base).suffix not in SUFFIXES:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
@@ -92,13 +93,13 @@ def operators(text: str, where: str) -> dict[str, SwapRule | None]:
         op, *values = (part.strip() for part in _split(written, ":"))
         if not op or not all(values):
             raise ConfigError(
-                f"{written.strip()!r} lacks a name or a value", where="--ops", remedy="write NAME:5:key=1"
+                f"{written.strip()!r} lacks a name or a value", location="--ops", remedy="write NAME:5:key=1"
             )
         args, keywords = [], {}
         for value in values:
             key, is_keyword, of_key = value.partition("=") if re.match(r"\w+=", value) else ("", "", value)
             if is_keyword and (not of_key or key in keywords):
-                raise ConfigError(f"{written!r}: {key} needs one value", where="--ops")
+                raise ConfigError(f"{written!r}: {key} needs one value", location="--ops")
             read = literal(read_yaml(of_key, "--ops", written))
             if is_keyword:
                 keywords[key] = read
@@ -106,7 +107,7 @@ def operators(text: str, where: str) -> dict[str, SwapRule | None]:
                 args.append(read)
         rule = SwapRule(op, tuple(args), where, keywords) if values or op != "Conv" else None
         if rule in rules.values():
-            raise ConfigError(f"{written.strip()!r} is there twice", where="--ops")
+            raise ConfigError(f"{written.strip()!r} is there twice", location="--ops")
         rules[":".join([op, *values])] = rule
     return rules
 
@@ -126,8 +127,8 @@ def _split(text: str, separator: str) -> list[str]:
 def spec_of(
     name: str, base: str, rules: Mapping[str, SwapRule | None], seeds: int, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The comparison in the format of `akyolo.paper.rows`."""
-    from akyolo.paper.rows import written
+    """The comparison in the format of `akyolo.experiments.spec.rows`."""
+    from akyolo.experiments.spec.rows import written
 
     own = {key: value for key, value in settings.items() if key not in ("data", "recipe")}
     table = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from akyolo.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
-    from akyolo.datasets.check import SplitCounts
-    from akyolo.datasets.yolo import Imported
+    from akyolo.datasets.yolo.check import SplitCounts
+    from akyolo.datasets.yolo.layout import Imported
 
 SUMMARY = "make a data set of another format ready for training"
 
@@ -137,21 +137,23 @@ def _names(text: str | None) -> tuple[str, ...] | None:
         return None
     names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len(set(names)) < len(names):
-        raise ConfigError(f"{text!r} has an empty or repeated name", where="--names", remedy="For example: cat,dog")
+        raise ConfigError(f"{text!r} has an empty or repeated name", location="--names", remedy="For example: cat,dog")
     return names
 
 
 def _import(options: argparse.Namespace) -> None:
-    from akyolo.datasets.yolo import check_destination, write_yolo
+    from akyolo.datasets.yolo.layout import check_destination, write_yolo
 
     source, out = Path(options.dir), Path(options.out)
     if source.is_file():
-        raise DatasetError("is a file", where=options.dir, remedy="unpack an archive first, and name the folder")
+        raise DatasetError("is a file", location=options.dir, remedy="unpack an archive first, and name the folder")
     try:
         check_destination(out, source)
         found = _read_folder(source, options)
     except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename or source)) from error
+        raise DatasetError(
+            f"cannot be read: {error.strerror or error}", location=str(error.filename or source)
+        ) from error
     write_yolo(found.content, out, copy=options.copy)
     print(*found.remarks, sep="\n")
     print(found.content.summary(options.out))
@@ -159,22 +161,22 @@ def _import(options: argparse.Namespace) -> None:
 
 def _read_folder(source: Path, options: argparse.Namespace) -> "Imported":
     if options.format == "voc-xml":
-        from akyolo.datasets.voc_tree import import_voc
+        from akyolo.datasets.imported.voc import import_voc
 
         return import_voc(source, options.boxes, _names(options.names), options.val, options.seed)
-    from akyolo.datasets.brought import import_coco, import_visdrone
+    from akyolo.datasets.imported.coco_visdrone import import_coco, import_visdrone
 
     read = import_coco if options.format == "coco-json" else import_visdrone
     return read(source.resolve(), options.val, options.seed)
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from akyolo.datasets.prepare import MANIFEST, prepare
-    from akyolo.datasets.spec import find_spec
+    from akyolo.datasets.published.prepare import MANIFEST, prepare
+    from akyolo.datasets.published.spec import find_spec
 
     spec = find_spec(options.name)
     if options.boxes and spec.format != "voc-xml":
-        raise ConfigError(f"has no meaning for {spec.format}", where=f"--boxes {options.boxes}")
+        raise ConfigError(f"has no meaning for {spec.format}", location=f"--boxes {options.boxes}")
     root = Path(options.root)
     done = prepare(spec, root, Path(options.source) if options.source else None, options.boxes or "exact")
     print(f"{'prepared:' if done.fresh else 'already prepared:'} {done.manifest['name']} in {root}")
@@ -188,11 +190,11 @@ def _prepare(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from akyolo.cli.outputs import new_file, writing
-    from akyolo.datasets.check import SplitCounts, findings
-    from akyolo.datasets.data_yaml import read_data_yaml
+    from akyolo.datasets.yolo.check import SplitCounts, findings
+    from akyolo.datasets.yolo.data_yaml import read_data_yaml
 
     if Path(options.data).is_dir():
-        raise DatasetError("is a folder", where=options.data, remedy="name the data YAML in it")
+        raise DatasetError("is a folder", location=options.data, remedy="name the data YAML in it")
     sheet = new_file(options.sheet, {".png"}, "--sheet") if options.sheet else None
     counts: dict[str, SplitCounts] = {}
     faults = 0
@@ -202,10 +204,10 @@ def _check(options: argparse.Namespace) -> None:
             print(line)
             faults += 1
     except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", where=str(error.filename)) from error
+        raise DatasetError(f"cannot be read: {error.strerror or error}", location=str(error.filename)) from error
     print(*_table(data.names, counts), sep="\n")
     if sheet:
-        from akyolo.datasets.contact_sheet import contact_sheet
+        from akyolo.datasets.yolo.contact_sheet import contact_sheet
 
         picture = io.BytesIO()
         contact_sheet(data).save(picture, "PNG")
@@ -213,7 +215,7 @@ def _check(options: argparse.Namespace) -> None:
             whole.write_bytes(picture.getvalue())
         print(f"sheet: {sheet}")
     if faults:
-        raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", where=options.data)
+        raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", location=options.data)
 
 
 def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Iterator[str]:

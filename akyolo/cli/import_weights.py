@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> None:
         AkyoloError: a file that cannot be read, does not fit, or is there already.
     """
     out = new_file(options.out or f"{Path(options.file).stem}-akyolo.pt", [".pt"])
-    from akyolo.upstream.atomic import save
-    from akyolo.upstream.original_weights import import_weights
+    from akyolo.files import save
+    from akyolo.upstream.weights.original_weights import import_weights
 
     imported = import_weights(Path(options.file), options.model)
     with writing(out) as file:

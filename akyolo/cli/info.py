@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError
 
 SUMMARY = "layers, parameters and GFLOPs of a model"
@@ -40,10 +40,10 @@ def describe(name: str, imgsz: int) -> dict[str, Any]:
     """{model, nc, imgsz, params, gflops, layers [{i, from, n, module, params, args}]}.
 
     Params and gflops are {unfused, fused, paper, deployed}: all parameters, and 1e9 operations for one image of
-    imgsz x imgsz, two per multiply-add. `akyolo.metrics.cost` says what the conventions paper and deployed mean.
+    imgsz x imgsz, two per multiply-add. `akyolo.cost` says what the conventions paper and deployed mean.
     """
     from akyolo import YOLO
-    from akyolo.metrics.cost import CONVENTIONS
+    from akyolo.cost import CONVENTIONS
 
     model = YOLO(name).model
     if isinstance(model, str):

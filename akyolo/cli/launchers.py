@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from akyolo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from akyolo.paper.launch import Launch
+    from akyolo.experiments.launch.local import Launch
 
 HELP = "here (default): one after the other. ray: spread over a cluster. slurm: print the sbatch command"
 
@@ -26,12 +26,12 @@ def launcher(options: argparse.Namespace) -> "AbstractContextManager[Launch]":
     Raises:
         ConfigError: on entering it too: the launcher cannot be had.
     """
-    from akyolo.paper.launch import one_by_one
-    from akyolo.paper.on_ray import on_ray
-    from akyolo.paper.slurm import job_arrays
+    from akyolo.experiments.launch.local import one_by_one
+    from akyolo.experiments.launch.ray_cluster import on_ray
+    from akyolo.experiments.launch.slurm import job_arrays
 
     if options.launcher == "ray":
         return on_ray(options.address)
     if options.address is not None:
-        raise ConfigError("goes with --launcher ray", where="--address")
+        raise ConfigError("goes with --launcher ray", location="--address")
     return nullcontext(job_arrays if options.launcher == "slurm" else one_by_one)

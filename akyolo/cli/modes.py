@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from akyolo import YOLO
-from akyolo.cli.pairs import names_and_pairs
+from akyolo.cli.key_values import names_and_pairs
 from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
-from akyolo.metrics.score import Score, table
-from akyolo.upstream.arguments import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
-from akyolo.upstream.distributed import is_main_process
-from akyolo.upstream.optional import never_install
+from akyolo.scoring.score import Score, table
+from akyolo.upstream.arguments.check import EXTRA, check_arguments, keys_with_defaults, refused_by_upstream
+from akyolo.upstream.patches.autoinstall import never_install
+from akyolo.upstream.training.distributed import is_main_process
 
 
 def run(mode: str, words: list[str]) -> None:
@@ -33,9 +33,7 @@ def run(mode: str, words: list[str]) -> None:
     except ModuleNotFoundError as error:  # upstream would have installed it
         raise ConfigError(f"{mode} needs a package that is missing: {error}", remedy="install it with pip") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.filename:
-            raise ConfigError(f"the file system refuses: {error.strerror}", where=str(error.filename)) from error
-        if not refused_by_upstream(error):
+        if (isinstance(error, OSError) and error.filename) or not refused_by_upstream(error):
             raise
         raise ConfigError(f"{first_line(error)} ({type(error).__name__} in Ultralytics)") from error
     if isinstance(result, Score):

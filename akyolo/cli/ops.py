@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from akyolo.cli import docstrings
+from akyolo.model_yaml import grammar, row_text
 from akyolo.registry import OperatorSpec, operator, registered_names
-from akyolo.rows import grammar, row_text
 
 SUMMARY = "the operators a model YAML may name"
 WIDTH = 100

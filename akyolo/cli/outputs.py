@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from akyolo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from akyolo.upstream.atomic import AtomicPath
+    from akyolo.files import AtomicPath
 
 
 def new_file(name: str, suffixes: Collection[str], option: str = "-o") -> Path:
@@ -35,7 +35,7 @@ def writing(out: Path) -> "Iterator[AtomicPath]":
     Raises:
         ConfigError: the system refuses.
     """
-    from akyolo.upstream.atomic import AtomicPath
+    from akyolo.files import AtomicPath
 
     try:
         yield AtomicPath(out)

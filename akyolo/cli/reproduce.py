@@ -9,16 +9,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from akyolo.cli.key_values import names_and_pairs
 from akyolo.cli.launchers import configure_launcher, launcher
-from akyolo.cli.pairs import names_and_pairs
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.cli.trainings import check_no_option, check_own, check_trainings, failure, folder_name, run_all
 from akyolo.errors import AkyoloError, ConfigError, DatasetError
 
 if TYPE_CHECKING:
-    from akyolo.paper.plan import PlannedRun
-    from akyolo.paper.rows import Spec
-    from akyolo.paper.static import StaticResult
+    from akyolo.experiments.launch.forecast import PlannedRun
+    from akyolo.experiments.spec.rows import Spec
+    from akyolo.experiments.table.counts import StaticResult
 
 SUMMARY = "train, evaluate and print the paper's tables beside ours; or count them (--static)"
 TAKES_PAIRS = True
@@ -101,14 +101,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chosen]:
-    from akyolo.paper.chosen import of_its_own, rows_named, tables_named
-    from akyolo.paper.rows import PAPER, spec_of_file
-    from akyolo.paper.spec_file import read_spec_file
+    from akyolo.experiments.spec.rows import PAPER, spec_of_file
+    from akyolo.experiments.spec.select import of_its_own, rows_named, tables_named
+    from akyolo.experiments.spec.spec_file import read_spec_file
 
     file = Path(options.spec) if options.spec else PAPER
     content = read_spec_file(file)
     if options.seeds is not None and options.seeds < 1:
-        raise ConfigError(f"{options.seeds} is below 1", where="--seeds")
+        raise ConfigError(f"{options.seeds} is below 1", location="--seeds")
     seeds = content.get("seeds") or range(SEEDS) if options.seeds is None else range(options.seeds)
     tables = tables_named(content, [name.strip() for names in options.table for name in names.split(",")])
     for word in {row["row"] for table in tables for row in table["rows"]} & set(options.words):
@@ -132,8 +132,8 @@ def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chose
 
 def _check(table: Chosen, plan: bool) -> None:
     """What would stop a run late; a plan needs no data set."""
-    from akyolo.paper.series import check_folder
-    from akyolo.upstream.arguments import check_arguments
+    from akyolo.experiments.run.store import check_folder
+    from akyolo.upstream.arguments.check import check_arguments
 
     row = table.spec.rows[0]
     settings = {
@@ -144,7 +144,7 @@ def _check(table: Chosen, plan: bool) -> None:
         check_own("reproduce", {**settings, **row.evaluation})
         if of_data := OF_DATA & row.evaluation.keys():
             what = f"{', '.join(sorted(of_data))} decides which images, not how"
-            raise ConfigError(what, where="evaluation", remedy="move it to settings")
+            raise ConfigError(what, location="evaluation", remedy="move it to settings")
         check_arguments("val", {**row.evaluation, "protocol": row.protocol})
         if row.prepare and row.data == row.stated.get("data", row.data):
             _refuse_missing_data(row.data, row.prepare, plan)
@@ -154,8 +154,8 @@ def _check(table: Chosen, plan: bool) -> None:
             meant = row.stated.get("data", row.data)
             raise DatasetError(f"{row.data} has {classes} classes, {meant} has {row.classes}")
     except AkyoloError as error:
-        where = f"table {row.table}" + (f", {error.where}" if error.where else "")
-        raise type(error)(error.what, where=where, remedy=error.remedy) from None
+        location = f"table {row.table}" + (f", {error.location}" if error.location else "")
+        raise type(error)(error.what, location=location, remedy=error.remedy) from None
     check_folder(table.folder, table.content)
 
 
@@ -171,7 +171,7 @@ def _run(tables: Sequence[Chosen], options: argparse.Namespace) -> list[tuple[di
 
 
 def _print_plan(tables: Sequence[Chosen]) -> "list[PlannedRun]":
-    from akyolo.paper.plan import gpu_records, lines, planned, total
+    from akyolo.experiments.launch.forecast import gpu_records, lines, planned, total
 
     runs = []
     for table in tables:
@@ -191,7 +191,7 @@ def _plan_json(runs: "Iterable[PlannedRun]") -> list[dict[str, Any]]:
 
 def _static(tables: Sequence[Chosen], as_json: bool) -> None:
     with stdout_to_stderr():
-        from akyolo.paper.static import static_results
+        from akyolo.experiments.table.counts import static_results
 
         results = static_results([row for table in tables for row in table.spec.rows if row.row in table.rows])
         found = [dataclasses.asdict(result) for result in results] if as_json else []

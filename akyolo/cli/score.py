@@ -5,7 +5,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 
 SUMMARY = "score stored detections under named protocols"
 ALL = "all"
@@ -29,11 +29,11 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: the detections, or what they are scored against, cannot be used.
     """
-    from akyolo.metrics.protocols import PROTOCOLS
-    from akyolo.metrics.score import table
+    from akyolo.scoring.protocols import PROTOCOLS
+    from akyolo.scoring.score import table
 
     with stdout_to_stderr():
-        from akyolo.upstream.scoring import score_file
+        from akyolo.upstream.evaluation.score_file import score_file
 
         names = [name.strip() for name in options.protocol.split(",")]
         names = list(PROTOCOLS) if ALL in names else names

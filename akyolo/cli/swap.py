@@ -9,9 +9,10 @@ from typing import Any, TextIO
 import yaml
 
 from akyolo.cli.outputs import new_file, writing
-from akyolo.cli.streams import stdout_to_stderr
+from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError
-from akyolo.rows import ChangedRow, SwapRule, literal, model_yaml_text, row_text, scale_in, swap
+from akyolo.model_yaml import literal, model_yaml_text, row_text, scale_in
+from akyolo.swapping import ChangedRow, SwapRule, swap
 
 SUMMARY = "write an operator into a model YAML in place of its convolutions"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from akyolo.errors import ConfigError
-from akyolo.rows import SwapRule
+from akyolo.swapping import SwapRule
 
 if TYPE_CHECKING:
-    from akyolo.paper.launch import Launch
+    from akyolo.experiments.launch.local import Launch
 
 # what makes the runs of a table comparable, and where they lie
 SET_BY_US = {"model", "seed", "name", "project", "save_dir", "exist_ok", "resume", "cfg", "task", "mode"}
@@ -63,14 +63,13 @@ def check_trainings(models: Iterable[tuple[str, SwapRule | None]], settings: dic
         AkyoloError: whatever is wrong with them.
     """
     from akyolo.cli.modes import check_kind_of_data
-    from akyolo.rows import swap
-    from akyolo.upstream.arguments import check_arguments, fetch_data
+    from akyolo.swapping import swap
+    from akyolo.upstream.arguments.check import check_arguments, fetch_data
+    from akyolo.upstream.arguments.used_by import check_used_by, offset_parameters
+    from akyolo.upstream.build import build_detector
     from akyolo.upstream.logs import silence
-    from akyolo.upstream.model import build_detector
     from akyolo.upstream.model_yaml import read_model_yaml, task_of
-    from akyolo.upstream.optimizer import offset_parameters
-    from akyolo.upstream.optional import never_install
-    from akyolo.upstream.settings import check_used_by
+    from akyolo.upstream.patches.autoinstall import never_install
 
     never_install()
     check_arguments("train", settings)
@@ -105,11 +104,11 @@ def run_all(
         rows: those to be run now, None for all; the table shows them all.
 
     Raises:
-        ConfigError: see `akyolo.paper.series.series`.
+        ConfigError: see `akyolo.experiments.run.store.series`.
     """
-    from akyolo.paper.launch import launch_all, runs_of
-    from akyolo.paper.report import TABLE, counts_beside, measure_speed, report
-    from akyolo.paper.series import records, series
+    from akyolo.experiments.launch.local import launch_all, runs_of
+    from akyolo.experiments.run.store import records, series
+    from akyolo.experiments.table.report import TABLE, counts_beside, measure_speed, report
 
     failed = []
     with series(folder, wanted) as spec:
@@ -133,6 +132,6 @@ def failure(failed: list[str]) -> str:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    from akyolo.paper.report import DATA, PLOT, TABLE
+    from akyolo.experiments.table.report import DATA, PLOT, TABLE
 
     return (str(folder / name) for name in (TABLE, DATA, PLOT))

@@ -7,7 +7,7 @@ Upstream's own Classify puts a 1x1 convolution to 1280 channels before them.
 
 from torch import nn
 
-from akyolo.arguments import check_whole
+from akyolo.checks import check_whole
 from akyolo.registry import register
 from akyolo.upstream_blocks import Classify
 

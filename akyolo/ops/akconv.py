@@ -17,13 +17,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_choice, check_flag, check_whole
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.checks import check_choice, check_flag, check_whole
+from akyolo.layers import ColumnConv, OffsetConv, OperatorConv
 from akyolo.registry import register
 from akyolo.sampling import (
     PADDING_MODES,
-    ColumnConv,
-    OffsetConv,
     Shape,
     converted,
     initial_shape,

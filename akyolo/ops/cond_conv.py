@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_divides, check_whole
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.checks import check_divides, check_whole
+from akyolo.layers import OperatorConv
 from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import captures_a_graph, converted, memory_format, pad_if_even
 

@@ -22,11 +22,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_divides, check_whole
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.checks import check_divides, check_whole
+from akyolo.layers import OperatorConv, ZeroConv
 from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import (
-    ZeroConv,
     captures_a_graph,
     converted,
     kernel_positions,
@@ -51,8 +50,8 @@ def deform_conv(
     """Deformable convolution (arXiv 1703.06211, eq. 2; with a mask arXiv 1811.11168, eq. 1).
 
     On a CPU our sampler does it, in a fraction of the time of torchvision's kernel (`akyolo bench ops --op DeformConv`;
-    figures in the README), and so it does wherever a graph is captured. On CUDA torchvision's kernel does it: which is
-    the faster there was not measured.
+    figures in docs/measurements.md), and so it does wherever a graph is captured. On CUDA torchvision's kernel does it:
+    which is the faster there was not measured.
 
     Args:
         x: (B, C, H, W), floating point.

@@ -25,23 +25,18 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_divides, check_flag, check_whole
+from akyolo.checks import check_divides, check_flag, check_whole
 from akyolo.errors import RowError
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.layers import OperatorConv, ScopeConv, ZeroConv, ZeroLinear, regular_taps, sum_over_taps
 from akyolo.registry import register
 from akyolo.sampling import (
-    ScopeConv,
-    ZeroConv,
-    ZeroLinear,
     captures_a_graph,
     converted,
     kernel_positions,
     memory_format,
     regular_grid,
-    regular_taps,
     sample,
     sampling_format,
-    sum_over_taps,
 )
 
 

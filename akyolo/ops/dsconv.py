@@ -20,9 +20,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from akyolo.arguments import check_act, check_choice, check_positive, check_whole
+from akyolo.checks import check_act, check_choice, check_positive, check_whole
+from akyolo.layers import ColumnConv
 from akyolo.registry import register
-from akyolo.sampling import ColumnConv, converted, kernel_positions, memory_format, sampled_conv, sampling_format
+from akyolo.sampling import converted, kernel_positions, memory_format, sampled_conv, sampling_format
 
 AXES = {"x": ("x",), "y": ("y",), "both": ("x", "y"), "alternate": ("x",)}
 CHANNELS_PER_GROUP = 4

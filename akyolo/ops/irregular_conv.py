@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_flag, check_whole
+from akyolo.checks import check_flag, check_whole
 from akyolo.errors import RowError
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.layers import OperatorConv
 from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import converted, kernel_positions, memory_format, mix, regular_grid, sample
 

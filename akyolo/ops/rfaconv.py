@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.arguments import check_whole
-from akyolo.ops.operator_conv import OperatorConv
+from akyolo.checks import check_whole
+from akyolo.layers import ColumnConv, OperatorConv
 from akyolo.registry import register
-from akyolo.sampling import ColumnConv, converted, memory_format, mix, pad_if_even
+from akyolo.sampling import converted, memory_format, mix, pad_if_even
 from akyolo.upstream_blocks import Conv
 
 

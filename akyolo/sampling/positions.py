@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from akyolo.arguments import check_whole
+from akyolo.checks import check_whole
 from akyolo.errors import RowError, did_you_mean
 
 Point = tuple[float, float]

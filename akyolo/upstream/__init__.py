@@ -1,35 +1,10 @@
 """The only package that imports ultralytics (with `upstream_blocks`, for what operators build on).
 
-Foreign things we touch, each once, each delegating to the original:
-  ultralytics.nn.tasks.parse_model          seam.py        lower -> the original -> fill
-  ultralytics.nn.tasks.DetectionModel.init_criterion
-                                            seam.py        asks the head for its loss first
-  ultralytics.utils.DEFAULT_CFG(_DICT)      settings.py    our hyper-parameters
-  torch.serialization.add_safe_globals      registry.py    our classes, for weights-only loading
-  ultralytics.utils.callbacks.base.default_callbacks
-                                            settings.py    two guards: against trainers that ignore our arguments,
-                                                           and a word where they ignore the recipe of a model
-  ultralytics.data.utils.check_image        scanning.py    source images are never rewritten
-  ultralytics.data.dataset.load_dataset_cache_file, .save_dataset_cache_file
-                                            scanning.py    no pickle, and outside the data
-  ultralytics.data.converter.convert_ndjson_to_yolo
-                                            scanning.py    the data YAML that it makes runs nothing
-
-for the time of one call:
-  ultralytics.engine.trainer.MultiTrainer   tuning.py      `tune` trains by our trainers, in this process
-  ultralytics.utils.nms.LOGGER              validator.py   an NMS that gives up is an error, not a warning
-
-by our commands alone:
-  ultralytics.utils.checks.AUTOINSTALL      optional.py    nothing is installed behind the user's back
-
-and for the time of one call in a worker process on CPU, where upstream takes CUDA for granted:
-  torch.nn.parallel.DistributedDataParallel, ultralytics.engine.validator.AutoBackend and .get_torch_device_backend
-                                            distributed.py
-
-`RELIED_ON` is every other name of upstream's that we call or override; a test names the first that a release changes.
+`patches.TOUCHED` lists every foreign name that we change. `RELIED_ON` is every other name of upstream's that we call or
+override; a test names the first that a release changes.
 """
 
-from akyolo.upstream import scanning, seam, settings
+from akyolo.upstream import patches
 
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
@@ -101,6 +76,4 @@ RELIED_ON = {
     ],
 }
 
-seam.install()
-settings.install()
-scanning.install()
+patches.install()

@@ -3,63 +3,27 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
 from ultralytics import YOLO as UpstreamYOLO
 from ultralytics.nn.tasks import DetectionModel, guess_model_task
 from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 
-from akyolo.errors import ConfigError, RowError, first_line
-from akyolo.metrics.detections import FILE
-from akyolo.upstream import trainer, validator
-from akyolo.upstream.checkpoint import (
-    WEIGHT_ARGUMENTS,
-    check_classes,
-    check_loadable,
-    check_resumable,
-    finish_loading,
-)
-from akyolo.upstream.distributed import is_only_process
-from akyolo.upstream.embedded import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
+from akyolo.errors import ConfigError
+from akyolo.scoring.detections import FILE
+from akyolo.upstream.arguments.data import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
+from akyolo.upstream.arguments.hyperparameters import check_hyperparameters
+from akyolo.upstream.arguments.packages import check_opset, check_packages
+from akyolo.upstream.arguments.recipes import joined, with_recipe
+from akyolo.upstream.arguments.used_by import check_augment, check_used_by, has_anchors
+from akyolo.upstream.build import built
+from akyolo.upstream.evaluation import validator
+from akyolo.upstream.evaluation.score_file import check_scoring, score_file
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optional import check_opset, check_packages
-from akyolo.upstream.recipes import joined, with_recipe
-from akyolo.upstream.scanning import refusing_bad_data
-from akyolo.upstream.scoring import check_scoring, score_file
-from akyolo.upstream.settings import check_augment, check_hyperparameters, check_used_by, has_anchors
-from akyolo.upstream.tuning import ANCHOR_SPACE, tuning_here
-
-# what upstream's parser, or the first pass through its layers, raises for rows that do not fit each other
-BUILDING_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
-
-def build_detector(model_yaml: dict[str, Any]) -> nn.Module:
-    """The detection model of a model YAML, as `read_model_yaml` returns it.
-
-    Raises:
-        RowError: it cannot be built.
-    """
-    return _built(DetectionModel, model_yaml, verbose=False)
-
-
-def build_model(model_yaml: dict[str, Any]) -> nn.Module:
-    """Build the network of a model YAML for the task that its head names.
-
-    Raises:
-        RowError: it cannot be built.
-    """
-    classes = UpstreamYOLO.task_map.fget(None)  # the property reads nothing of its object
-    return _built(classes[guess_model_task(model_yaml) or "detect"]["model"], model_yaml, verbose=False)
-
-
-def _built(network: type, model_yaml: dict[str, Any], verbose: bool) -> Any:
-    try:
-        return network(model_yaml, verbose=verbose)
-    except BUILDING_ERRORS as error:
-        raise RowError(
-            f"cannot be built ({type(error).__name__}: {first_line(error)})",
-            where=str(model_yaml.get("source_file") or model_yaml.get("yaml_file")),
-            remedy="check the channels, the arguments and the 'from' of its rows",
-        ) from error
+from akyolo.upstream.patches.dataset_scan import refusing_bad_data
+from akyolo.upstream.training import trainer
+from akyolo.upstream.training.distributed import is_only_process
+from akyolo.upstream.training.tuning import ANCHOR_SPACE, tuning_here
+from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_classes, check_loadable, check_resumable
+from akyolo.upstream.weights.warm_start import finish_loading
 
 
 def _written(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +67,7 @@ class YOLO(UpstreamYOLO):
         self.task = task or guess_model_task(model_yaml)
         # without a head that says what the task is, building a detector says what is wrong with the rows
         network = self._smart_load("model") if self.task else DetectionModel
-        self.model = _built(network, model_yaml, verbose and is_only_process())
+        self.model = built(network, model_yaml, verbose and is_only_process())
         if has_anchors(self.model) and self.task != "detect":
             raise ConfigError(f"task={task} is not what {type(self.model.model[-1]).__name__} does: it detects")
         self.overrides |= {"model": cfg, "task": self.task}
@@ -123,7 +87,9 @@ class YOLO(UpstreamYOLO):
         return self
 
     def train(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data`, a detector trains on the embedded set. For `recipe` see recipes.py.
+        """As upstream, into ./runs; without `data`, a detector trains on the embedded set.
+
+        For `recipe` see arguments/recipes.py.
 
         Raises:
             CheckpointError: `resume` on what holds no unfinished training.
@@ -145,7 +111,7 @@ class YOLO(UpstreamYOLO):
     def val(self, **arguments: Any) -> Any:
         """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
 
-        With `protocol`, a name of `akyolo.metrics.protocols`, the detections stay in the results folder as
+        With `protocol`, a name of `akyolo.scoring.protocols`, the detections stay in the results folder as
         `detections.npz` (`self.detections`), and what is returned is their `Score`, not upstream's metrics.
 
         Raises:

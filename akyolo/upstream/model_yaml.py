@@ -8,8 +8,8 @@ from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 from ultralytics.utils import LOGGER, ROOT
 
 from akyolo.errors import RowError, did_you_mean
-from akyolo.packaged import packaged
-from akyolo.rows import find_model_yaml, unscaled
+from akyolo.model_yaml import find_model_yaml, unscaled
+from akyolo.resources import packaged
 
 
 def read_model_yaml(name: str | Path) -> dict[str, Any]:
@@ -27,11 +27,11 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
     cfg = _mapping(file)
     if not isinstance(cfg.get("recipe", ""), str):
         raise RowError(
-            f"recipe: {cfg['recipe']!r} is no name", where=str(file), remedy="write recipe: yolov5, or a file"
+            f"recipe: {cfg['recipe']!r} is no name", location=str(file), remedy="write recipe: yolov5, or a file"
         )
     scales = cfg.get("scales")
     if scale and isinstance(scales, dict) and scale not in scales:
-        raise RowError(f"no scale {scale!r}", where=str(file), remedy=f"its scales are {', '.join(scales)}")
+        raise RowError(f"no scale {scale!r}", location=str(file), remedy=f"its scales are {', '.join(scales)}")
     if file.resolve() != Path(name).resolve():
         other = ", not the model of that name in Ultralytics" if unscaled(str(name)) in upstream_names() else ""
         LOGGER.info(f"akyolo: {name} means {f'scale {scale} of ' if scale else ''}{file}{other}")
@@ -48,10 +48,10 @@ def _mapping(file: Path) -> dict[str, Any]:
         cfg = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"{file}, line {mark.line + 1}" if mark else str(file)
-        raise RowError(f"no valid YAML: {getattr(error, 'problem', None) or error}", where=where) from None
+        location = f"{file}, line {mark.line + 1}" if mark else str(file)
+        raise RowError(f"no valid YAML: {getattr(error, 'problem', None) or error}", location=location) from None
     if not isinstance(cfg, dict):
-        raise RowError("a model YAML is a mapping with backbone: and head:", where=str(file))
+        raise RowError("a model YAML is a mapping with backbone: and head:", location=str(file))
     return cfg
 
 

@@ -16,13 +16,13 @@ from ultralytics.nn.tasks import ClassificationModel
 
 from akyolo import registry
 from akyolo.blocks import DWBottleneck, InvertedResidual
+from akyolo.cost import paper_cost
 from akyolo.errors import ConfigError, RowError
-from akyolo.metrics.cost import paper_cost
+from akyolo.model_yaml import grammar
 from akyolo.registry import operator
-from akyolo.rows import grammar
-from akyolo.upstream.checkpoint import finish_loading
+from akyolo.upstream.arguments.packages import check_opset
 from akyolo.upstream.model_yaml import read_model_yaml
-from akyolo.upstream.optional import check_opset
+from akyolo.upstream.weights.warm_start import finish_loading
 from akyolo.upstream_blocks import Conv
 
 LOCAL_DK = {"DeformKernel": {"scope": 4}}

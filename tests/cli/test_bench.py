@@ -10,9 +10,9 @@ from contextlib import redirect_stdout
 import pytest
 import torch
 
+from akyolo.bench.layer_variants import check_equal, layer_variants
 from akyolo.cli import bench
 from akyolo.errors import AkyoloError, ConfigError, RowError
-from akyolo.metrics.layer_variants import check_equal, layer_variants
 
 VARIANTS = ["four-gather", "deform_conv2d", "ours", "ours channels_last", "plain", "plain channels_last"]
 ROW = {

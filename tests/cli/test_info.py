@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from akyolo import __version__
 from akyolo.cli import COMMANDS, MODES, main
 
 
@@ -60,4 +61,4 @@ def test_version_and_module_entry(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "akyolo.cli", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert run.stdout.strip() == "0.1.0"
+    assert run.stdout.strip() == __version__

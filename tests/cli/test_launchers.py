@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from akyolo.cli.compare import operators, spec_of
-from akyolo.paper.series import series
+from akyolo.experiments.run.store import series
 from tests.helpers.tiny_training import write_plain
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -85,7 +85,7 @@ def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
     }
     with series(folder / "two", spec_of("two", "tiny.yaml", operators("Conv", "1"), 1, settings)):
         pass
-    command, pipe = [sys.executable, "-m", "akyolo.paper.child", "two", "Conv", "0"], subprocess.PIPE
+    command, pipe = [sys.executable, "-m", "akyolo.experiments.run.worker", "two", "Conv", "0"], subprocess.PIPE
     both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     try:
         refused = wait_for_one(both)
@@ -99,6 +99,8 @@ def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
     finally:
         for process in both:
             process.kill()
+            with process:  # closes its pipes
+                pass
 
 
 def wait_for_one(processes):
@@ -126,7 +128,7 @@ def wait_for_one(processes):
     ],
 )
 def test_the_script_of_torchrun_says_where_nodes_meet(tmp_path, environment, meeting):
-    """Real trainings by torchrun: tests/upstream/test_distributed.py."""
+    """Real trainings by torchrun: tests/upstream/training/test_distributed.py."""
     slurm = tmp_path / "scontrol"
     slurm.write_text('#!/bin/sh\nprintf "first-of-%s\\nsecond\\n" "$3"\n')
     slurm.chmod(0o755)
@@ -148,7 +150,7 @@ def test_an_address_is_rays(in_tmp, fails):
 
 @pytest.mark.slow
 def test_a_cluster_that_does_not_answer_leaves_nothing(in_tmp, fails, monkeypatch):
-    monkeypatch.setattr("akyolo.paper.on_ray.LONGEST_WAIT", 1)
+    monkeypatch.setattr("akyolo.experiments.launch.ray_cluster.LONGEST_WAIT", 1)
     words = ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--launcher", "ray", "--address", "127.0.0.1:9"]
     assert fails("compare", *words).startswith(
         "akyolo: --address 127.0.0.1:9: no Ray cluster answers there within 1 s\n"

@@ -47,7 +47,7 @@ def test_train_ends_with_results_a_picture_and_three_commands(folder, trained):
     home = folder / "runs" / "detect" / "train"
     assert not (folder / "elsewhere").exists()
     assert {"args.yaml", "results.csv", "results.png", "val_batch0_pred.jpg"} <= {f.name for f in home.iterdir()}
-    rows = list(csv.DictReader((home / "results.csv").open()))
+    rows = list(csv.DictReader((home / "results.csv").read_text().splitlines()))
     assert [row["epoch"].strip() for row in rows] == ["1", "2"]
     tail = trained[trained.index("\nresults ") :]
     assert "runs/detect/train/val_batch0_pred.jpg" in tail

@@ -12,7 +12,7 @@ from akyolo import registry
 from akyolo.cli import docstrings, main
 from akyolo.cli.ops import describe, meanings
 from akyolo.registry import operator, operators, register, registered_names
-from akyolo.upstream.model import build_detector
+from akyolo.upstream.build import build_detector
 
 OURS = [name for name in registered_names() if operator(name).source.__name__.startswith("akyolo.")]
 OPERATORS = [spec.name for spec in operators() if spec.name in OURS]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from akyolo.cli import main
-from akyolo.metrics.detections import read_detections
-from akyolo.metrics.protocols import PROTOCOLS
+from akyolo.scoring.detections import read_detections
+from akyolo.scoring.protocols import PROTOCOLS
 from tests.helpers import published_look_alikes as look_alikes
 from tests.helpers.tiny_training import PLAIN, write_model
 from tests.helpers.voc_look_alikes import an_object

@@ -229,10 +229,10 @@ def test_a_mistake_is_named_and_nothing_written(folder, tmp_path, monkeypatch, c
 
 @pytest.mark.training
 def test_a_failed_run_is_named_and_the_rest_goes_on(folder, monkeypatch, capfd):
-    """Exit code 1; without a training, since `akyolo.paper.launch` has those."""
+    """Exit code 1; without a training, since `akyolo.experiments.launch.local` has those."""
     monkeypatch.chdir(folder)
     codes = iter([3, -9])
-    monkeypatch.setattr("akyolo.paper.launch.run_here", lambda *run: next(codes))
+    monkeypatch.setattr("akyolo.experiments.launch.local.run_here", lambda *run: next(codes))
     with pytest.raises(SystemExit) as stop:
         main(["reproduce", *BOTH[:2], "--name", "failing", "--table", "3", *BOTH[4:]])
     found = "akyolo: 2 failed: runs/reproduce/failing/3/baseline-seed0 (exit code 3), "

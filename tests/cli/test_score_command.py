@@ -10,7 +10,7 @@ import torchvision
 
 import akyolo
 from akyolo.cli import main
-from akyolo.metrics.protocols import PROTOCOLS
+from akyolo.scoring.protocols import PROTOCOLS
 from tests.helpers.tiny_training import PLAIN, write_images, write_model
 
 KEYS = {"protocol", "nms_iou", "max_det", "labels_sha256", "images", "metrics", "per_class"}

@@ -8,7 +8,7 @@ import yaml
 
 import akyolo
 from akyolo.cli import main
-from akyolo.upstream.atomic import AtomicPath
+from akyolo.files import AtomicPath
 from akyolo.upstream.model_yaml import read_model_yaml
 
 ROOT = Path(__file__).resolve().parents[2]

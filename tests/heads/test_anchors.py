@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akyolo.errors import RowError
-from akyolo.heads.anchors import anchor_table, best_possible_recall, decode, encode, fit_anchors
+from akyolo.heads.anchor_fit import best_possible_recall, fit_anchors
+from akyolo.heads.anchors import anchor_table, decode, encode
 
 FLAT = [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119.5]]
 
@@ -126,7 +127,7 @@ def test_mutations_raise_the_fit(monkeypatch):
         return np.where(best > 1 / 4, best, 0).mean()
 
     refined = fit(fit_anchors(wh, 3, 3, 4.0))
-    monkeypatch.setattr("akyolo.heads.anchors.MUTATIONS", 0)
+    monkeypatch.setattr("akyolo.heads.anchor_fit.MUTATIONS", 0)
     assert refined > fit(fit_anchors(wh, 3, 3, 4.0)) + 0.01
 
 
@@ -152,8 +153,8 @@ def test_boxes_of_one_size_are_fitted_too():
 
 
 def test_many_boxes_are_sampled(monkeypatch):
-    monkeypatch.setattr("akyolo.heads.anchors.MOST_BOXES", 40)
+    monkeypatch.setattr("akyolo.heads.anchor_fit.MOST_BOXES", 40)
     seen = []
-    monkeypatch.setattr("akyolo.heads.anchors._clusters", lambda wh, *_: seen.append(len(wh)) or wh[:6])
+    monkeypatch.setattr("akyolo.heads.anchor_fit._clusters", lambda wh, *_: seen.append(len(wh)) or wh[:6])
     assert fit_anchors(clouds(1000), 3, 2, 4.0).shape == (3, 2, 2)
     assert seen == [40]

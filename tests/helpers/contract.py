@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from akyolo.rows import SwapRule, swap
-from akyolo.upstream.model import build_detector
+from akyolo.swapping import SwapRule, swap
+from akyolo.upstream.build import build_detector
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream_blocks import Conv
 

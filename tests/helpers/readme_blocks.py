@@ -6,9 +6,9 @@
 import re
 from pathlib import Path
 
-from akyolo.paper.report import counts_beside, rendered
-from akyolo.paper.rows import read_spec
-from akyolo.paper.series import records
+from akyolo.experiments.run.store import records
+from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.table.report import counts_beside, rendered
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

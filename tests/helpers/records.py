@@ -1,6 +1,6 @@
 """Records without a training."""
 
-from akyolo.paper.records import Record
+from akyolo.experiments.run.records import Record
 
 
 def record(**changes):

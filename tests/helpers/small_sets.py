@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from akyolo.metrics.detections import Detections
-from akyolo.metrics.ground_truth import GroundTruth
+from akyolo.scoring.detections import Detections
+from akyolo.scoring.ground_truth import GroundTruth
 
 NAMES = ("ant", "bee", "cat")
 SIZES = {"width": 200, "height": 120}

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from akyolo.cli import data as command
-from akyolo.datasets.voc_tree import import_voc
+from akyolo.datasets.imported.voc import import_voc
 
 
 def an_object(name="cat", box=(11, 21, 30, 60), extra="<difficult>0</difficult>"):

@@ -312,7 +312,7 @@ def test_offset_parameters_are_those_that_say_where_to_look(operator):
 
 @BOTH
 def test_profilers_count_the_product_and_the_convolutions_beside_it(operator):
-    from akyolo.metrics.cost import cost
+    from akyolo.cost import cost
 
     op = operator(4, 6, 3, 2, groups=2, act=False)
     op.bn = torch.nn.Identity()
@@ -323,7 +323,7 @@ def test_profilers_count_the_product_and_the_convolutions_beside_it(operator):
 
 @BOTH
 def test_in_blocks(operator):
-    from akyolo.upstream.model import build_detector
+    from akyolo.upstream.build import build_detector
 
     rows = {
         "nc": 3,

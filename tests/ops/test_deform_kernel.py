@@ -10,8 +10,8 @@ from einops import rearrange, repeat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from akyolo.cost import cost
 from akyolo.errors import RowError
-from akyolo.metrics.cost import cost
 from akyolo.ops.deform_kernel import (
     DeformKernel,
     DeformKernelConv,

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from akyolo.cost import cost
 from akyolo.errors import RowError
-from akyolo.metrics.cost import cost
 from akyolo.ops import irregular_conv as irregular
 from akyolo.ops.irregular_conv import IrregularConv, clamped_step, dense_kernel, irregular_conv
 from akyolo.sampling import regular_grid, sample
-from akyolo.upstream.optimizer import call_after_steps
+from akyolo.upstream.training.param_groups import call_after_steps
 from tests.helpers.contract import OperatorContract, shake
 
 

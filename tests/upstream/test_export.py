@@ -160,7 +160,7 @@ def test_an_opset_without_gridsample_is_refused(exportable):
 
 
 def test_a_missing_package_is_named_with_its_extra(exportable, monkeypatch):
-    from akyolo.upstream import optional
+    from akyolo.upstream.arguments import packages as optional
 
     monkeypatch.setattr(optional, "find_spec", lambda name: None if name == "onnx" else copy)
     with pytest.raises(ConfigError, match=r"onnx needs the package onnx, .*\n.*pip install 'akyolo\[export\]'"):

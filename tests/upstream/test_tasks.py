@@ -83,7 +83,7 @@ def test_it_trains_validates_predicts_and_reloads(task, tmp_path):
     assert model.task == task
     before = {name: p.detach().clone() for name, p in model.model.named_parameters() if "offset_conv" in name}
     model.train(**arguments(tmp_path, data=data, epochs=1))
-    assert type(model.trainer).__module__ == "akyolo.upstream.trainer"
+    assert type(model.trainer).__module__ == "akyolo.upstream.training.trainer"
     after = dict(akyolo.YOLO(model.trainer.best).model.named_parameters())
     assert before and any(not torch.equal(value, after[name].float()) for name, value in before.items())
     again = akyolo.YOLO(model.trainer.best)

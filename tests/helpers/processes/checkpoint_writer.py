@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from akyolo.upstream.atomic import AtomicPath, keep_previous
+from akyolo.files import AtomicPath, keep_previous
 
 buffer = io.BytesIO()
 torch.save({"weights": torch.ones(300_000)}, buffer)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from akyolo.cli import main
-from akyolo.datasets.prepare import MANIFEST
+from akyolo.datasets.published.prepare import MANIFEST
 
 ABOUT_FILES = ("os.", "open", "shutil.", "pathlib.")
 

@@ -1,0 +1,5 @@
+"""Run the command line: `python -m akyolo`."""
+
+from akyolo_command import main
+
+main()

@@ -1,0 +1,1 @@
+"""Measure time and memory of operators, compared with reference implementations."""

@@ -1,0 +1,1 @@
+"""Read annotations, one reader per format."""

@@ -1,0 +1,1 @@
+"""Download, verify, unpack and convert the published data sets."""

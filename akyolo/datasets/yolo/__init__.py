@@ -1,0 +1,1 @@
+"""Write, read and check data sets in the layout of Ultralytics."""

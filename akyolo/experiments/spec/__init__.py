@@ -1,0 +1,1 @@
+"""Read tables of runs from YAML specifications."""

@@ -1,0 +1,77 @@
+"""Put our modules where upstream has built stand-ins."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from akyolo.blocks.csp import put_inside
+from akyolo.errors import RowError
+from akyolo.model_yaml.lowered_rows import Plan, PlannedRow
+from akyolo.model_yaml.stand_ins import STAND_INS
+from akyolo.registry import OperatorSpec, operator
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a module was called with, for the layer table: what upstream decided, then the row's own arguments."""
+
+    repeats: int
+    arguments: list[Any]
+
+
+def fill(layers: nn.Sequential, plan: Plan) -> dict[int, Call]:
+    """Replace each stand-in by our module, with the channels, repeats and activation that upstream decided.
+
+    Returns:
+        By row index, what the module was called with.
+
+    Raises:
+        RowError: an argument that the module refuses, or repeats that change the channels; names file and row.
+    """
+    called = {}
+    for row in plan.rows:
+        stand_in, spec = layers[row.index], operator(row.operator)
+        try:
+            module, kind, called[row.index] = _filled(stand_in, row, spec)
+        except RowError as error:
+            raise row.error(error) from None
+        # what upstream hangs on every layer: index, source, type for the table, number of parameters
+        number = sum(p.numel() for p in module.parameters())
+        vars(module).update(i=stand_in.i, f=stand_in.f, type=kind, np=number)
+        layers[row.index] = module
+    _give_turns(layers)
+    return called
+
+
+def _give_turns(layers: nn.Sequential) -> None:
+    """Number, from 0 and in order, the modules that take turns over the layers of a model.
+
+    A module that may has a method `take_turn(number)`, which says whether this one took that turn.
+    """
+    number = 0
+    takers: list[Any] = [module for module in layers.modules() if hasattr(module, "take_turn")]
+    for module in takers:
+        number += module.take_turn(number)
+
+
+def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:
+    own = [*row.args, *([dict(row.keywords)] if row.keywords else [])]
+    kind = f"{spec.source.__name__}.{spec.module.__qualname__}"  # where to find its file
+    if row.block:
+        put_inside(stand_in, spec, row.keywords)
+        closing = stand_in.cv3 if hasattr(stand_in, "cv3") else stand_in.cv2
+        channels = [stand_in.cv1.conv.in_channels, closing.conv.out_channels]
+        return stand_in, f"{stand_in.type}({spec.name})", Call(len(stand_in.m), [*channels, *row.of_block, *own])
+    law = STAND_INS[spec.stands_in]
+    repeated: list[Any] = list(stand_in) if isinstance(stand_in, nn.Sequential) else [stand_in]
+    decided, act = law.decided(repeated[0]), law.activation(repeated[0])
+    if len(repeated) > 1 and decided[0] != decided[1]:
+        raise RowError(
+            f"{len(repeated)} repeats of {spec.name} need as many input as output channels, "
+            f"here {decided[0]} and {decided[1]}",
+            remedy="write the first as a row of its own",
+        )
+    modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]
+    module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
+    return module, kind, Call(len(modules), [*decided, *own])

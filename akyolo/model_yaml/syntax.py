@@ -1,0 +1,111 @@
+"""What a row of ours says: which module, and what its arguments mean to the constructor."""
+
+import ast
+import contextlib
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from akyolo.errors import RowError, did_you_mean
+from akyolo.registry import OperatorSpec
+
+# upstream's blocks whose bottlenecks can hold an operator, written `C3(AKConv)`
+BLOCKS = ("C3", "C2f", "C3k2")
+ROW = "a row is [from, repeats, module, [arguments]]"
+_INSIDE = re.compile(r"^(?P<block>\w+)\((?P<operator>\w+)\)$")
+
+
+def source_of(cfg: Mapping[str, Any]) -> str:
+    """What a message calls the file that a model YAML was read from."""
+    return str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
+
+
+def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
+    """The rows under `backbone:` or `head:`.
+
+    Raises:
+        RowError: there are none.
+    """
+    rows = cfg.get(name)
+    if not isinstance(rows, list) or not rows:
+        raise RowError(
+            f"no list of rows under '{name}:'", location=file, remedy="a row is [from, repeats, module, args]"
+        )
+    return rows
+
+
+def parts(row: Any, location: str) -> list[Any]:
+    """From, repeats, module and arguments of a row.
+
+    Raises:
+        RowError: it is none.
+    """
+    if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
+        raise RowError(f"{row!r} is no row", location=location, remedy=ROW)
+    return row
+
+
+def block_and_operator(name: str) -> tuple[str | None, str]:
+    """`C3(AKConv)` as C3 and AKConv; any other name as None and itself."""
+    match = _INSIDE.match(name)
+    return (match["block"], match["operator"]) if match else (None, name)
+
+
+def grammar(spec: OperatorSpec) -> str:
+    """How a row of this operator is written, with the defaults: `[c2, num_param, stride=1, {shape: null, ...}]`."""
+    parameters = row_signature(spec).parameters.values()
+    by_place = [p for p in parameters if p.default is p.empty or p.name == "stride"]
+    places = [p.name if p.default is p.empty else f"{p.name}={p.default}" for p in by_place]
+    keywords = ", ".join(f"{p.name}: {_yaml(p.default)}" for p in parameters if p not in by_place)
+    return f"[{', '.join([*places, *(['{' + keywords + '}'] if keywords else [])])}]"
+
+
+def bind(spec: OperatorSpec, args: list[Any], location: str) -> inspect.BoundArguments:
+    """The arguments of a row, by the names of the constructor.
+
+    Raises:
+        RowError: a keyword it does not have, or too many or too few arguments.
+    """
+    positional, keywords = split_mapping(args)
+    signature = row_signature(spec)
+    remedy = f"{spec.name} takes {grammar(spec)}"
+    for keyword in keywords:
+        if keyword not in signature.parameters:
+            hint = did_you_mean(str(keyword), signature.parameters)
+            raise RowError(f"{spec.name} has no argument {keyword!r}, {hint}", location=location, remedy=remedy)
+    try:
+        literals = {key: literal(value) for key, value in keywords.items()}
+        return signature.bind(*(literal(value) for value in positional), **literals)
+    except TypeError as error:
+        raise RowError(f"{spec.name} {args}: {error}", location=location, remedy=remedy) from None
+
+
+def split_mapping(args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments by place, and the trailing mapping of keywords (empty when there is none)."""
+    return (args[:-1], args[-1]) if args and isinstance(args[-1], dict) else (args, {})
+
+
+def row_signature(spec: OperatorSpec) -> inspect.Signature:
+    """The constructor's signature minus its first parameter, which upstream knows."""
+    return inspect.Signature(list(spec.signature.parameters.values())[1:])
+
+
+def literal(value: Any) -> Any:
+    """Read `None` as upstream's rows may write it, in a mapping too."""
+    if isinstance(value, dict):
+        return {key: literal(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return ast.literal_eval(value)
+    return value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a YAML value is an integer."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

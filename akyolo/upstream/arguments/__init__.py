@@ -1,0 +1,1 @@
+"""Check and complete the arguments of a training or an evaluation."""

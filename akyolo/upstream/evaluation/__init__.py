@@ -1,0 +1,1 @@
+"""Evaluate: validators, ground truth, and scores of stored detections."""

@@ -1,0 +1,1 @@
+"""Train: the trainers of Ultralytics and what ours add to them."""
