@@ -1,7 +1,7 @@
 """Store and read the detections of a data set.
 
-One compressed file serves every protocol. It is an .npz of plain arrays, read without pickle: `xyxy_px`, `scores`, `classes`, `image` (index of the image),
-and `about`, a JSON text in UTF-8 with the other fields.
+One compressed file serves every protocol. It is an .npz of plain arrays, read without pickle: `xyxy_px`, `scores`,
+`classes`, `image` (index of the image), and `about`, a JSON text in UTF-8 with the other fields.
 """
 
 import dataclasses
