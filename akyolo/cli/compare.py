@@ -36,7 +36,7 @@ weights and record.json. The same command resumes where it was stopped, skips ru
 again; with more seeds, or with operators added at the end, it runs those too.
 
 --launcher ray spreads the runs over a Ray cluster, which restarts killed runs; --launcher slurm prints the command that
-submits them (README, On a cluster).
+submits them (docs/cluster.md).
 """
 HOME = Path("runs", "compare")
 

@@ -1,4 +1,4 @@
-"""Tables that the README quotes from records, between `<!-- runs/records/NAME -->` and `<!-- end -->`.
+"""Tables that README and documentation quote from records, between `<!-- runs/records/NAME -->` and `<!-- end -->`.
 
 `python -m tests.helpers.readme_blocks` writes them again, for example after new records in one of these folders.
 """
@@ -14,6 +14,7 @@ from akyolo.experiments.table.report import render
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+TEXTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- (runs/records/\S+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
 
 
@@ -34,4 +35,5 @@ def fresh(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(fresh(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in TEXTS:
+        path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")

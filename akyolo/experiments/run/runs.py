@@ -9,12 +9,10 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from akyolo.cost import deployed_cost
 from akyolo.errors import ConfigError
@@ -22,7 +20,7 @@ from akyolo.experiments.run.environment import hardware, peak_bytes, versions
 from akyolo.experiments.run.records import AGAIN, Record, read_record, write_record
 from akyolo.experiments.spec.row_models import read_model
 from akyolo.experiments.spec.table_spec import TableRow, TableRun, TableSpec
-from akyolo.files import AtomicPath, remove_partial
+from akyolo.files import AtomicPath, lock, remove_partial
 from akyolo.model_yaml import model_yaml_text
 from akyolo.scoring.protocols import check_protocol
 from akyolo.upstream.arguments.data import embedded_data, resolve_data
@@ -110,11 +108,12 @@ def lock_folder(folder: Path, patience: float) -> Iterator[None]:
     Raises:
         ConfigError: another process keeps the lock for longer than that.
     """
-    try:
-        with FileLock(folder / LOCK, timeout=patience):
-            yield
-    except Timeout:
-        raise ConfigError("is being run by another process", location=str(folder)) from None
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(folder / LOCK, patience))
+        except TimeoutError:
+            raise ConfigError("is being run by another process", location=str(folder)) from None
+        yield
 
 
 def is_being_run(home: Path) -> bool:
