@@ -114,7 +114,7 @@ def beside(in_tmp):
         (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=a", "--kw", "shape=b"], "--kw gives 'shape' twice"),
         (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=[1"], "--kw 'shape=[1' is no YAML"),
         (["yolov8q.yaml", *TO_AKCONV5], "there is no model file 'yolov8q.yaml'"),
-        (["broken.yaml", *TO_AKCONV5], "broken.yaml, line 1: no valid YAML"),
+        (["broken.yaml", *TO_AKCONV5], "broken.yaml, line 1: not valid YAML"),
         (["best.pt", *TO_AKCONV5], "best.pt is no model YAML"),
         ([".", *TO_AKCONV5], ". is no model YAML"),
         (["folder.yaml", *TO_AKCONV5], "there is no model file 'folder.yaml'"),
