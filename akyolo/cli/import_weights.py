@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from akyolo.cli.outputs import new_file, writing
-from akyolo.files import save
+from akyolo.upstream.weights.checkpoint import save_whole
 from akyolo.upstream.weights.original_weights import import_weights
 
 SUMMARY = "read weights of the YOLOv5 and YOLOv7 repositories"
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     out = new_file(options.out or f"{Path(options.file).stem}-akyolo.pt", [".pt"])
     imported = import_weights(Path(options.file), options.model)
     with writing(out) as file:
-        save({"model": imported.model}, file)
+        save_whole({"model": imported.model}, file)
     print(f"{options.file}: {imported.name}, {imported.classes} classes")
     print(f"  {imported.tensors} tensors read; {imported.renamed} tensors of the head were renamed")
     print(f"  written to {out}: akyolo val {out} data=YOUR.yaml")

@@ -1,4 +1,4 @@
-"""Silence the log of Ultralytics."""
+"""Silence upstream's messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from ultralytics.utils import LOGGER
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Log nothing of Ultralytics inside the `with` block."""
+    """Suppress upstream's messages in a `with` block."""
     LOGGER.disabled = True
     try:
         yield

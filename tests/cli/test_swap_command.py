@@ -22,7 +22,7 @@ def test_the_file_is_the_one_we_ship_and_builds(in_tmp, capfd):
     out, err = capfd.readouterr()
     assert "akyolo: " not in err  # the name has a scale
     assert f"$ akyolo swap yolov8n.yaml {' '.join(TO_AKCONV5)} -o yolov8n-mine.yaml\n{out}```" in (
-        ROOT / "README.md"
+        ROOT / "docs" / "placing.md"
     ).read_text("utf-8")
     assert yaml.safe_load(Path("yolov8n-mine.yaml").read_text("utf-8")) == OURS
     assert [path.name for path in in_tmp.iterdir()] == ["yolov8n-mine.yaml"]

@@ -1,4 +1,4 @@
-"""Open the data YAML of an evaluation once, and hand upstream what was read."""
+"""Open the data YAML of an evaluation once."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ from akyolo.upstream.patches.replacing import replaced
 
 @dataclass(frozen=True)
 class OpenData:
-    """What `data=` names, with the content of its YAML.
+    """A data set by its name, with the content of its YAML.
 
     Args:
-        name: value of `data=`; of the embedded set the path of its YAML.
+        name: value of `data=`; for the embedded set, the path of its YAML.
         content: the YAML with all paths resolved, as `check_det_dataset` of upstream returns it; None where upstream
-            itself finds the YAML: in a folder, an archive, NDJSON, or at an address.
+            itself looks for the YAML: in a folder, an archive, an NDJSON file, or at an address.
     """
 
     name: Any
@@ -31,16 +31,16 @@ class OpenData:
 
 
 def open_data(name: Any, split: str, task: str | None = "detect", download: bool = False) -> OpenData:
-    """Open what stands behind `data=`, for an evaluation on one of its splits.
+    """Open the data set that `data=` names.
 
     Args:
         name: value of `data=`.
-        split: its images must be there.
-        task: of the model.
-        download: get the images of upstream's own data sets where they are missing.
+        split: name of the split that is evaluated; its images must exist.
+        task: task of the model.
+        download: download upstream's own data sets if their images are missing.
 
     Raises:
-        DatasetError: it is missing, holds a program, or is not complete.
+        DatasetError: it does not exist, holds a program, or lacks images.
     """
     if resolves_to_embedded(name):
         name = str(store.prepare())
@@ -52,7 +52,7 @@ def open_data(name: Any, split: str, task: str | None = "detect", download: bool
     if not from_upstream:
         check_runs_nothing(file)
     try:
-        # Upstream looks for an archive under every name, and opens the file four times to do so.
+        # Upstream takes every file for an archive at first, and opens it four times to find that it is none.
         with replaced(utils, is_tarfile=lambda _: False):
             return OpenData(name, utils.check_det_dataset(file, autodownload=download and from_upstream, split=split))
     except Exception as error:  # upstream raises whatever it meets first
@@ -61,7 +61,11 @@ def open_data(name: Any, split: str, task: str | None = "detect", download: bool
 
 @contextmanager
 def handed_to_upstream(data: OpenData) -> Iterator[None]:
-    """Let upstream's validator take the content that is already read, instead of reading it again."""
+    """Let upstream's validator use the content that is already read.
+
+    Args:
+        data: the data set; without content, upstream reads it.
+    """
     if data.content is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What the record of a training says of its data set: the number of images, the checksum of the labels."""
+"""Count images and hash labels, for the record of a training."""
 
 import hashlib
 from pathlib import Path
@@ -15,18 +15,23 @@ def images_used(data: str, fraction: Any, split: str = "val") -> dict[str, int]:
     """Count the images that a training uses, by split.
 
     Args:
-        data: its data YAML.
-        fraction: the training argument.
-        split: what it validates on.
+        data: path of the data YAML.
+        fraction: training argument of that name.
+        split: split that the training validates on.
     """
     content = check_det_dataset(data)
     return {name: len(list_images(content[name], get_split_fraction(fraction, name))) for name in ("train", split)}
 
 
 def label_checksum(data: str, split: str = "val") -> str:
-    """Return the SHA-256 over the label files of `train`, then `split`, each sorted by path.
+    """Return the SHA-256 of the label files of a training.
 
-    `cat labels/train/*.txt labels/val/*.txt | sha256sum` gives the same. An image without a label file adds nothing.
+    It is that of `cat labels/train/*.txt labels/val/*.txt | sha256sum`: of the contents, `train` first, each split
+    sorted by path. An image without a label file adds nothing.
+
+    Args:
+        data: path of the data YAML.
+        split: split that the training validates on.
     """
     content, digest = check_det_dataset(data), hashlib.sha256()
     for name in ("train", split):

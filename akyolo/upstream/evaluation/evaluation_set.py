@@ -1,4 +1,4 @@
-"""The images of a split with their ground truth, read once.
+"""Read the images of a split with their annotations, once.
 
 Ground truth is the COCO json that the data YAML names, `annotations: {val: FILE}`, else the label files.
 """
@@ -19,7 +19,7 @@ from akyolo.upstream.evaluation.dataset import list_images
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """The images of a split that detections are scored on, with their annotations.
+    """Images of a split, with their annotations.
 
     Args:
         data_yaml: path of the data YAML.
@@ -37,7 +37,7 @@ class EvaluationSet:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Return the names of the images: their paths within the data set."""
+        """Return the names of the images, as `image_names` gives them."""
         return self.labels.images
 
     @property
@@ -55,7 +55,7 @@ class EvaluationSet:
 
 
 def read_evaluation_set(data: Mapping[str, Any], split: str, images: Sequence[str]) -> EvaluationSet:
-    """Read the annotations of images of a split.
+    """Read the annotations of images.
 
     Args:
         data: content of a data YAML, as upstream checks it.
@@ -75,7 +75,7 @@ def read_evaluation_set(data: Mapping[str, Any], split: str, images: Sequence[st
         files = [Path(file) for file in img2label_paths([str(root / name) for name in images])]
         return EvaluationSet(data_yaml, root, split, read_label_rows(images, files, names), None)
     annotations = root / files_by_split[split]
-    ground_truth = from_coco_json(annotations).of(images, str(annotations))
+    ground_truth = from_coco_json(annotations).select_images(images, str(annotations))
     check_class_names(names, ground_truth.names, str(annotations))
     return EvaluationSet(data_yaml, root, split, ground_truth, annotations)
 
@@ -100,7 +100,12 @@ def check_listed(data: Mapping[str, Any], split: str, images: Iterable[str]) -> 
 
 
 def image_names(root: Path, files: Iterable[str]) -> list[str]:
-    """Return names of images that do not depend on where the data set lies: their paths within it."""
+    """Return names of images, independent of the place of the data set.
+
+    Args:
+        root: folder of the data set.
+        files: image files; the name of one outside of the folder is its path.
+    """
     root = root.resolve()
     paths = map(Path, files)
     return [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
@@ -112,7 +117,7 @@ def class_names(names: Mapping[int, str] | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_class_names(expected: Sequence[str], names: Sequence[str], location: str) -> None:
-    """Refuse another list of classes.
+    """Refuse other class names.
 
     Args:
         expected: class names by index.

@@ -1,4 +1,4 @@
-"""From a file of detections, and the data set that it was made on, to scores."""
+"""Score files of detections."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ from akyolo.upstream.evaluation.evaluation_set import check_class_names, check_l
 def score_file(
     file: Path, protocols: Sequence[str], data: str | None = None, annotations: Path | None = None
 ) -> list[Score]:
-    """Score stored detections under each of the protocols.
+    """Score stored detections under several protocols.
 
     Args:
-        file: what `akyolo val ... protocol=` left, or, with `annotations`, a COCO json of results.
-        protocols: names.
-        data: a data YAML, in the place of the one that the file names.
-        annotations: a COCO json of the ground truth, in the place of any.
+        file: a file that `akyolo val ... protocol=` wrote; or, with `annotations`, a COCO json of results.
+        protocols: names of protocols.
+        data: path of a data YAML; None for the one that the file names.
+        annotations: a COCO json of the ground truth, used instead of a data YAML.
 
     Raises:
-        ConfigError: no such protocol, or no file of detections.
-        DatasetError: the ground truth is not there, or is not that of these detections.
+        ConfigError: there is no such protocol, or it is not a file of detections.
+        DatasetError: the ground truth does not exist, or is not that of these detections.
     """
     for protocol in protocols:
         check_protocol(protocol)
@@ -37,16 +37,24 @@ def score_file(
 
 
 def read_both(file: Path, data: str | None = None, annotations: Path | None = None) -> tuple[Detections, GroundTruth]:
-    """Return stored detections and their ground truth, in the same order of images; arguments as of `score_file`.
+    """Read stored detections and their ground truth.
+
+    Args:
+        file: as for `score_file`.
+        data: as for `score_file`.
+        annotations: as for `score_file`.
+
+    Returns:
+        Both with the images in the same order.
 
     Raises:
-        ConfigError: no file of detections.
-        DatasetError: the ground truth is not there, or is not that of these detections.
+        ConfigError: it is not a file of detections.
+        DatasetError: the ground truth does not exist, or is not that of these detections.
     """
     if file.suffix == ".json":
         if annotations is None:
             raise ConfigError(
-                "is a json of results, which does not say of what",
+                "is a json of results, which does not name its ground truth",
                 location=str(file),
                 remedy="give --annotations GT.json",
             )
@@ -56,7 +64,11 @@ def read_both(file: Path, data: str | None = None, annotations: Path | None = No
 
 
 def check_scoring(task: str | None, protocol: str) -> None:
-    """Refuse an evaluation whose detections no protocol could score.
+    """Refuse a protocol that cannot score a model.
+
+    Args:
+        task: task of the model.
+        protocol: name of the protocol.
 
     Raises:
         ConfigError: there is no such protocol, or it is not for this task.
@@ -69,21 +81,22 @@ def check_scoring(task: str | None, protocol: str) -> None:
 def ground_truth_for(
     detections: Detections, source: str, data: str | None = None, annotations: Path | None = None
 ) -> GroundTruth:
-    """Return the ground truth of detections, from `annotations`, `data`, or the data set that they name.
+    """Return the ground truth of detections.
 
     Args:
         detections: the detections.
-        source: what a message calls them.
-        data: a data YAML.
-        annotations: a COCO json, in the place of any data set.
+        source: what a message calls the detections.
+        data: path of a data YAML; None for the one that the detections name.
+        annotations: a COCO json, used instead of a data YAML.
 
     Raises:
-        DatasetError: the ground truth is not there, or is not that of these detections.
+        DatasetError: the ground truth does not exist, or is not that of these detections.
     """
     location = str(annotations or data or detections.data)
     ground_truth = from_coco_json(annotations) if annotations else _ground_truth_of_data(detections, location)
     ground_truth = match_ground_truth(detections, ground_truth, location)
-    comparable = detections.annotations or not annotations  # labels and a json have no checksum in common
+    # Label files and a json have different checksums.
+    comparable = detections.annotations or not annotations
     if comparable and ground_truth.sha256 != detections.labels_sha256:
         current, stored = ground_truth.sha256[:DIGITS], str(detections.labels_sha256)[:DIGITS]
         raise DatasetError(f"has other labels ({current}) than {source} was made with ({stored})", location=location)
@@ -91,7 +104,7 @@ def ground_truth_for(
 
 
 def _ground_truth_of_data(detections: Detections, data: str) -> GroundTruth:
-    """Read the ground truth that a data YAML names."""
+    """Read the ground truth of detections from a data set."""
     split = detections.split or "val"
     content = open_data(data, split).content
     if content is None:
@@ -101,7 +114,7 @@ def _ground_truth_of_data(detections: Detections, data: str) -> GroundTruth:
 
 
 def match_ground_truth(detections: Detections, ground_truth: GroundTruth, location: str) -> GroundTruth:
-    """Return the part of a ground truth that detections are scored against, in their order of images.
+    """Select the ground truth of detections, in their order of images.
 
     Args:
         detections: the detections.
@@ -112,11 +125,11 @@ def match_ground_truth(detections: Detections, ground_truth: GroundTruth, locati
         DatasetError: an image, a class or a size differs.
     """
     if ground_truth.images != detections.images:
-        ground_truth = ground_truth.of(detections.images, location)
+        ground_truth = ground_truth.select_images(detections.images, location)
     if detections.only is not None:
-        ground_truth = ground_truth.only(detections.only)
+        ground_truth = ground_truth.select_classes(detections.only)
     if detections.single_cls:
-        ground_truth = ground_truth.as_one_class(detections.names[0])
+        ground_truth = ground_truth.merge_classes(detections.names[0])
     check_class_names(detections.names, ground_truth.names, location)
     if len(wrong := np.flatnonzero((ground_truth.sizes != detections.sizes).any(axis=1))):
         name = detections.images[wrong[0]]

@@ -7,7 +7,8 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.errors import TrainingError
-from akyolo.files import AtomicPath, save
+from akyolo.files import AtomicPath
+from akyolo.upstream.weights.checkpoint import save_whole
 
 
 class FiniteLoss(BaseTrainer):
@@ -74,7 +75,7 @@ class FiniteLoss(BaseTrainer):
             "epoch": self.epoch + 1,
             "loss": {name: float(value) for name, value in self.loss_items.items()},
         }
-        save(state, dump)
+        save_whole(state, dump)
         raise TrainingError(
             f"the loss is not finite in epoch {state['epoch']}: {state['loss']}",
             location=", ".join(files[:3]) + (f" and {len(files) - 3} more images" if len(files) > 3 else ""),

@@ -1,8 +1,10 @@
 """Check weights before Ultralytics reads them."""
 
+import io
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
 from ultralytics.utils import SETTINGS
@@ -10,6 +12,7 @@ from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
 from akyolo.errors import CheckpointError, did_you_mean, first_line
+from akyolo.files import AtomicPath
 
 # The training arguments that may name weights.
 WEIGHT_ARGUMENTS = ("resume", "pretrained", "distill_model")
@@ -89,3 +92,13 @@ def check_classes(model: Any, name: Any, data: Any, classes: int) -> None:
         location=str(name),
         remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
     )
+
+
+def save_whole(state: Any, file: AtomicPath) -> None:
+    """Write `state` as `torch.save` does, replacing the file as a whole.
+
+    Given a path, `torch.save` would open it and write in place.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    file.write_bytes(buffer.getvalue())
