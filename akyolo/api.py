@@ -76,7 +76,7 @@ def count(
         >>> akyolo.count(akyolo.AKConv(3, 16, 5, 2), imgsz=64, convention="unfused")
         Cost(params=552, gflops=0.001175552)
     """
-    check_choice(CONVENTIONS, convention=convention)
+    check_choice(CONVENTIONS, error=ConfigError, convention=convention)
     network = _network(model)
     height, width = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
     return CONVENTIONS[convention](network, height, width, _channels(network))

@@ -17,14 +17,14 @@ from akyolo.upstream.arguments.hyperparameters import check_batch, check_trainin
 from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS
 
 # A recipe is about how to train, not about the model, the weights, the data or the results folder.
-NOT_OF_A_RECIPE = {
+NOT_IN_RECIPES = {
     *("task", "mode", "model", "data", "project", "name", "resume", "save_dir", "cfg", "recipe", "device", "source"),
     *WEIGHT_ARGUMENTS,
 }
 
 
 def join_recipes(*recipes: str | None) -> str | None:
-    """Join recipes by + in the order in which they apply.
+    """Join recipes by + in their order.
 
     A name that comes twice applies where it comes last.
 
@@ -37,7 +37,10 @@ def join_recipes(*recipes: str | None) -> str | None:
 
 
 def recipe_names(recipe: str | None) -> list[str]:
-    """Return the names or files that `recipe` joins by +."""
+    """Return the names that a recipe joins.
+
+    They are names or files, joined by +.
+    """
     return [name for name in str(recipe or "").split("+") if name]
 
 
@@ -58,24 +61,26 @@ def read_recipe(name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"no valid YAML: {first_line(error)}", location=str(file)) from None
+        raise ConfigError(f"not valid YAML: {first_line(error)}", location=str(file)) from None
     if not isinstance(values, dict):
         raise ConfigError("a recipe is a mapping of training arguments", location=str(file))
-    _check_values(values, str(file), sorted(DEFAULT_CFG_DICT.keys() - NOT_OF_A_RECIPE))
+    _check_values(values, str(file), sorted(DEFAULT_CFG_DICT.keys() - NOT_IN_RECIPES))
     return values
 
 
 def _check_values(values: dict[str, Any], location: str, names: Sequence[str]) -> None:
-    """Refuse keys that no recipe may have, and values that no training can use."""
+    """Refuse wrong keys and values of recipes."""
     for key in values:
         if key not in names:
             raise ConfigError(
-                f"{key!r} is no training argument of a recipe", location=location, remedy=did_you_mean(str(key), names)
+                f"{key!r} is not a training argument of a recipe",
+                location=location,
+                remedy=did_you_mean(str(key), names),
             )
     try:
         check_cfg(dict(values))
         check_training_values(values)
-        check_batch(values.get("batch", 16), may_be_found=True)
+        check_batch(values.get("batch", 16), may_be_automatic=True)
     except ConfigError as error:
         raise ConfigError(error.what, location=location, remedy=error.remedy) from None
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Resolve the arguments of a training once, and keep the source of each.
+"""Resolve training arguments, each with its source.
 
 Settings are merged in this order; later ones override earlier ones: the defaults of Ultralytics; what the checkpoint
 records; the recipe of the model (`recipe:` in its YAML); the recipe of the embedded data set, if the user names neither
@@ -16,7 +16,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
 from ultralytics.utils.checks import check_yaml
 
 from akyolo.errors import ConfigError, first_line
-from akyolo.upstream.arguments.hyperparameters import OF_ANCHOR_HEADS, check_hyperparameters
+from akyolo.upstream.arguments.hyperparameters import ANCHOR_HEAD_ARGUMENTS, check_hyperparameters
 from akyolo.upstream.arguments.recipes import join_recipes, read_recipe, recipe_names
 from akyolo.upstream.arguments.used_by import has_anchors, offset_parameters
 from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_loadable
@@ -26,7 +26,10 @@ FIXED = ("model", "task", "mode")
 
 
 class Source(StrEnum):
-    """Who states a training argument; later ones override earlier ones."""
+    """Who states a training argument.
+
+    Later sources override earlier ones.
+    """
 
     DEFAULT = "default"
     CHECKPOINT = "checkpoint"
@@ -57,7 +60,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class TrainingArguments:
-    """The arguments of a training, and who states each.
+    """The arguments of a training, with sources.
 
     Args:
         layers: what the sources state; later ones override earlier ones.
@@ -78,7 +81,9 @@ class TrainingArguments:
     def read(
         cls, words: Mapping[str, Any], check: Callable[[Mapping[str, Any]], None] | None = None
     ) -> "TrainingArguments":
-        """Read the files that the user's words name, and check every value.
+        """Read and check the user's arguments.
+
+        The files of `cfg=` and `recipe=` are opened here, and nowhere else.
 
         Args:
             words: the user's arguments.
@@ -102,7 +107,9 @@ class TrainingArguments:
 
     @classmethod
     def of_trainer(cls, values: Mapping[str, Any]) -> "TrainingArguments":
-        """Return the arguments of a trainer that is used without `akyolo.YOLO`.
+        """Check the arguments of a bare trainer.
+
+        It is used without `akyolo.YOLO`.
 
         Raises:
             ConfigError: a value that no training can use.
@@ -111,7 +118,7 @@ class TrainingArguments:
         return cls((Layer(Source.USER, dict(values)),))
 
     def __getitem__(self, key: str) -> Any:
-        """Return the value of an argument, its default where no source states it."""
+        """Return an argument, or its default."""
         values = self.values
         return values[key] if key in values else DEFAULT_CFG_DICT[key]
 
@@ -135,17 +142,20 @@ class TrainingArguments:
 
     @property
     def words(self) -> dict[str, Any]:
-        """Return the arguments that the user wrote as words."""
+        """Return the words of the user."""
         return self._of(Source.USER)
 
     @property
     def stated(self) -> dict[str, Any]:
-        """Return the arguments that the user wrote, as words and in the `cfg=` file."""
+        """Return words and `cfg=` file together."""
         return self._of(Source.CFG_FILE, Source.USER)
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Return what upstream's `train` is given: it reads the `cfg=` file itself."""
+        """Return the arguments for upstream's `train`.
+
+        Upstream reads the `cfg=` file itself, so its values are left out.
+        """
         given: dict[str, Any] = {}
         for layer in self.layers:
             if layer.source is Source.CFG_FILE and layer.name:
@@ -163,11 +173,13 @@ class TrainingArguments:
         return TrainingArguments(tuple(layers))
 
     def with_values(self, **values: Any) -> "TrainingArguments":
-        """Return the arguments with these values in the place of what the same sources state."""
+        """Replace values; their sources stay."""
         return TrainingArguments((*self.layers, *(Layer(self.source_of(key), {key: values[key]}) for key in values)))
 
     def resumed(self, values: Mapping[str, Any]) -> "TrainingArguments":
-        """Return the arguments of a resumed training, which are those of its checkpoint.
+        """Return the arguments of a resumed training.
+
+        Its checkpoint states them.
 
         Args:
             values: the arguments that upstream uses; it accepts few of the user's.
@@ -178,7 +190,9 @@ class TrainingArguments:
     def for_model(
         self, model: nn.Module, data_recipe: str | None, checkpoint: Mapping[str, Any]
     ) -> "TrainingArguments":
-        """Return the arguments over the recipes of model and data set; log which recipes apply.
+        """Add the recipes of model and data.
+
+        A line of the log names the recipes that apply, and their values.
 
         Args:
             model: the network that is trained. What none of its layers reads is left out of the recipes.
@@ -213,16 +227,16 @@ class TrainingArguments:
 
 
 def _read_by(model: nn.Module, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a recipe that some layer of the model reads."""
+    """Return the values that the model reads."""
     without_effect = {
         *([] if offset_parameters(model) else ["offset_lr"]),
-        *([] if has_anchors(model) else OF_ANCHOR_HEADS),
+        *([] if has_anchors(model) else ANCHOR_HEAD_ARGUMENTS),
     }
     return {key: value for key, value in recipe.items() if key not in without_effect}
 
 
 def _read_cfg_file(name: Any) -> dict[str, Any]:
-    """Return the contents of the file that `cfg=` names; empty where it names none.
+    """Read the file of `cfg=`, if any.
 
     Raises:
         ConfigError: there is no such file, or it is not a mapping of arguments.

@@ -12,7 +12,7 @@ from ultralytics.engine import validator
 from akyolo.datasets.shapes import store
 from akyolo.errors import DatasetError, first_line
 from akyolo.upstream.arguments.check import find_data_yaml
-from akyolo.upstream.arguments.data import check_runs_nothing, is_upstreams, resolves_to_embedded
+from akyolo.upstream.arguments.data import check_runs_nothing, is_upstream_file, resolves_to_embedded
 from akyolo.upstream.patches.replacing import replaced
 
 
@@ -48,7 +48,7 @@ def open_data(name: Any, split: str, task: str | None = "detect", download: bool
     if file is None:
         check_runs_nothing(name, task)
         return OpenData(name, None)
-    from_upstream = is_upstreams(file)
+    from_upstream = is_upstream_file(file)
     if not from_upstream:
         check_runs_nothing(file)
     try:

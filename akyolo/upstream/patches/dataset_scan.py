@@ -8,12 +8,11 @@ the data YAML that upstream writes from an NDJSON file, which has every key of t
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 from ultralytics.data import converter, dataset, utils
 from ultralytics.engine.trainer import BaseTrainer
@@ -21,6 +20,7 @@ from ultralytics.utils import LOGGER
 
 from akyolo.datasets.formats.images import shown_size
 from akyolo.errors import DatasetError
+from akyolo.files import lock
 from akyolo.upstream.arguments.data import check_runs_nothing
 from akyolo.upstream.patches import label_cache
 
@@ -114,14 +114,15 @@ def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
     )
 
 
-def scan_lock(images: Any) -> FileLock | nullcontext[None]:
+def scan_lock(images: Any, timeout: float | None = None) -> AbstractContextManager[None]:
     """Return a lock for the scan of images.
 
     Args:
         images: folder or list of images, as upstream names it.
+        timeout: seconds to wait for the lock; None to wait without end.
 
     Returns:
-        A lock between the processes of a user; without a cache folder no scan can be shared, and the lock does nothing.
+        A lock between the processes of a user; without a cache folder no scan can be shared, and nothing is locked.
     """
     folder = user_cache_path("akyolo")
     try:
@@ -129,7 +130,7 @@ def scan_lock(images: Any) -> FileLock | nullcontext[None]:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return nullcontext()
-    return FileLock(folder / f"scan-{hashlib.sha256(str(images).encode()).hexdigest()[:12]}.lock")
+    return lock(folder / f"scan-{hashlib.sha256(str(images).encode()).hexdigest()[:12]}.lock", timeout)
 
 
 class OneScan(BaseTrainer):
