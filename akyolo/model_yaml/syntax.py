@@ -43,7 +43,7 @@ def parts(row: Any, location: str) -> list[Any]:
         RowError: it is none.
     """
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
-        raise RowError(f"{row!r} is no row", location=location, remedy=ROW)
+        raise RowError(f"{row!r} is not a row", location=location, remedy=ROW)
     return row
 
 

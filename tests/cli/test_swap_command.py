@@ -100,7 +100,7 @@ def beside(in_tmp):
         ),
         (
             ["yolov8n.yaml", *BACK, "-o", "mine.yaml"],
-            "downsample changes nothing: row 1, 3, 5, 7, 16, 19 already is so",
+            "downsample changes nothing: this operator is already in rows 1, 3, 5, 7, 16, 19",
         ),
         (
             ["yolov8m.yaml", "--op", "AKConv", "--args", "5", "--where", "elan_last"],
