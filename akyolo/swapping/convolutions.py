@@ -14,7 +14,7 @@ from typing import Any
 
 from akyolo.blocks.slots import KERNEL_SIZES, PLAIN
 from akyolo.errors import RowError
-from akyolo.model_yaml.syntax import BLOCKS, ROW, bind, block_and_operator, is_whole, parts, split_mapping
+from akyolo.model_yaml.syntax import BLOCKS, ROW, bind, block_and_operator, is_whole, split_mapping, split_row
 from akyolo.registry import OperatorSpec, is_registered, operator
 from akyolo.swapping.rule import DENSE, BoundRule, without_kernel_size
 
@@ -54,7 +54,7 @@ def read_row(row: Any, location: str) -> Row:
     Raises:
         RowError: it is not a row.
     """
-    source, repeats, module, args = parts(row, location)
+    source, repeats, module, args = split_row(row, location)
     if not isinstance(module, str):
         raise RowError(f"{row!r} is not a row", location=location, remedy=ROW)
     block, inner = block_and_operator(module)

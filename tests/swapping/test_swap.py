@@ -491,10 +491,10 @@ def test_a_rule_that_cannot_be_is_refused(rule, message):
         (SwapRule("Conv", (), "1,2"), "Conv can only be written back as 3x3"),
         (SwapRule("CondConv", (), "1,2"), "CondConv []: missing a required argument: 'kernel_size'"),
         (SwapRule("CondConv", (1,), "2"), "my.yaml, row 2: CondConv of kernel_size=1 would be pointwise"),
-        (SwapRule("AKConv", (5,), "depthwise"), "depthwise: AKConv cannot stand there: it does not take kernel_size"),
-        (SwapRule("AKConv", (5,), "pointwise"), "pointwise: AKConv cannot stand there: it does not take kernel_size"),
-        (SwapRule("CondConv", (), "depthwise", {"groups": 2}), "groups of CondConv is the block's"),
-        (SwapRule("CondConv", (), "pointwise", {"act": False}), "act of CondConv is the block's"),
+        (SwapRule("AKConv", (5,), "depthwise"), "depthwise: AKConv cannot be used here: it does not have kernel_size"),
+        (SwapRule("AKConv", (5,), "pointwise"), "pointwise: AKConv cannot be used here: it does not have kernel_size"),
+        (SwapRule("CondConv", (), "depthwise", {"groups": 2}), "groups of CondConv is set by the block"),
+        (SwapRule("CondConv", (), "pointwise", {"act": False}), "act of CondConv is set by the block"),
         (SwapRule("CondConv", (), "depthwise", {"expert": 2}), "no argument 'expert', did you mean 'experts'"),
         (SwapRule("CondConv", (), "depthwise", {"experts": 0}), "CondConv: experts=0"),
         (SwapRule("CondConv", (1,), "3"), "row 3: Conv [64, 1] cannot be swapped: only a plain 3x3"),
@@ -633,7 +633,7 @@ def test_a_rule_is_bound_once(model, rule, rows, monkeypatch):
 
 def test_a_row_is_read_once(monkeypatch):
     counted = Counter()
-    for module, name in ((rewrite, "read_row"), (convolutions, "parts"), (convolutions, "bind")):
+    for module, name in ((rewrite, "read_row"), (convolutions, "split_row"), (convolutions, "bind")):
         function = getattr(module, name)
 
         def count(*args, name=name, function=function):
@@ -643,6 +643,6 @@ def test_a_row_is_read_once(monkeypatch):
         monkeypatch.setattr(module, name, count)
     swapped, _ = swap(YOLOV8, SwapRule("AKConv", (5,), "all3x3"))
     number = len([*YOLOV8["backbone"], *YOLOV8["head"]])
-    assert counted == {"read_row": number, "parts": number}
+    assert counted == {"read_row": number, "split_row": number}
     swap(swapped, SwapRule("DeformConv", (3,), "downsample"))
-    assert counted == {"read_row": 2 * number, "parts": 2 * number, "bind": 7}  # the rows that hold an operator
+    assert counted == {"read_row": 2 * number, "split_row": 2 * number, "bind": 7}  # the rows that hold an operator
