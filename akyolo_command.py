@@ -27,8 +27,9 @@ STREAMS = ("stdout", "stderr")
 class Pipe(io.FileIO):
     """A pipe to write to, which ends the process when its reader has left.
 
-    SystemExit also passes the `except Exception` of loggers, which would print a traceback for each further line. To
-    let SIGPIPE end the process would be shorter, but a connection of torch or Ray that breaks would then end it too.
+    It raises at each write, in case one is in a thread or in a finalizer. SystemExit also passes the `except Exception`
+    of loggers, which would print a traceback for each further line. To let SIGPIPE end the process would be shorter,
+    but a connection of torch or Ray that breaks would then end it too.
     """
 
     def write(self, data: Any) -> int:
@@ -36,7 +37,7 @@ class Pipe(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            raise SystemExit(READER_LEFT) from None
+            raise SystemExit(READER_LEFT) from None  # no subclass: threads report those
 
 
 def main() -> None:
@@ -82,22 +83,30 @@ def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _watch_pipes() -> None:
-    """Replace stdout and stderr where they are pipes; terminals and files stay as they are."""
+    """Put a Pipe under stdout and stderr where they are pipes; terminals and files stay as they are."""
+    sys.unraisablehook = _unraisable
     for name in STREAMS:
         stream = getattr(sys, name)
         if stream is None or stream is not getattr(sys, f"__{name}__"):
             continue  # closed, or replaced already
         mode = os.fstat(stream.fileno()).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            stream.flush()
             pipe = Pipe(stream.fileno(), "w", closefd=False)
-            watched = io.TextIOWrapper(
+            io.TextIOWrapper.__init__(  # the same object: under `python -m akyolo` a logger may hold it already
+                stream,
                 pipe if stream.write_through else io.BufferedWriter(pipe),
                 encoding=stream.encoding,
                 errors=stream.errors,
                 line_buffering=stream.line_buffering,
                 write_through=stream.write_through,
             )
-            setattr(sys, name, watched)
+
+
+def _unraisable(problem: "sys.UnraisableHookArgs") -> None:
+    """Report an exception in a finalizer, unless it is that of an unread output."""
+    if not (isinstance(problem.exc_value, SystemExit) and problem.exc_value.code == READER_LEFT):
+        sys.__unraisablehook__(problem)
 
 
 def _drop_unread_output() -> None:

@@ -1,10 +1,12 @@
 """`akyolo compare`, with trainings of seconds."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -163,6 +165,26 @@ def test_a_killed_command_takes_its_run_along_and_the_same_command_resumes_it(fo
         assert not (home / "record.json").exists()
     compare(folder, *quick("killed", "--ops", "Conv"))
     check_resumed(home)
+
+
+def maps_of_children(process):
+    """Yield which files each child has in memory: its interpreter may not have come to our code yet."""
+    for pid in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, check=False).stdout.split():
+        with contextlib.suppress(OSError):
+            yield Path("/proc", pid.decode(), "maps").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_ctrl_c_while_a_run_starts_is_130_and_silent(folder, seconds):
+    """The terminal sends it to the command and to its run, which is still importing."""
+    process = start(folder, *quick(f"interrupted-{seconds}", "--ops", "Conv"), start_new_session=True)
+    while not any("libtorch" in maps for maps in maps_of_children(process)):
+        assert process.poll() is None
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    err = process.communicate()[1]
+    assert "Traceback" not in err and process.returncode == 130, err
 
 
 @pytest.mark.training
