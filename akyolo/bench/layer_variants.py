@@ -76,7 +76,7 @@ def format_of(variant: str) -> torch.memory_format:
 
 
 def check_equal(modules: Mapping[str, nn.Module], x: Tensor) -> None:
-    """Raise an error if variants of the operator do not compute the same.
+    """Check that the variants of the operator compute the same.
 
     They are compared in float64. Each reference is compared with the operator in its own `padding_mode`.
 

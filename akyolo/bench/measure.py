@@ -97,7 +97,7 @@ def interleave(
     warm_up: int = 2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Run all steps in rounds and return the seconds of each in each counted round.
+    """Run steps in rounds and return their seconds in each round.
 
     Args:
         steps: by name, at least one.
@@ -162,9 +162,10 @@ def peak_bytes(step: Step, device: torch.device) -> int:
 
 
 def _cpu_peak_bytes(step: Step) -> int:
-    """Return the peak of the memory that torch's CPU allocator gives to a step.
+    """Return the peak memory of a step on a CPU.
 
-    Buffers inside operators are included. What a library allocates by itself, without torch, is not.
+    It is what torch's allocator gives to the step, buffers inside operators included. Memory that a library allocates
+    without torch does not count.
     """
     with torch.autograd.profiler.profile(profile_memory=True) as profiler:
         step()
@@ -203,7 +204,13 @@ def kept_bytes(step: Step, state: Iterable[Tensor] = ()) -> int:
 
 
 def forward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) -> Variant:
-    """Return a step of inference on x (B, C, H, W), without gradients."""
+    """Return a step of inference, without gradients.
+
+    Args:
+        module: what is measured; put in evaluation mode.
+        x: its input (B, C, H, W).
+        dtype: float32, or a 16-bit type for autocast.
+    """
     module.eval()
 
     def step() -> None:
@@ -214,9 +221,14 @@ def forward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) ->
 
 
 def forward_backward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) -> Variant:
-    """Return a step of training inside a network, on x (B, C, H, W).
+    """Return a step of training, as inside a network.
 
     The step computes the gradients of all parameters of the module and of x.
+
+    Args:
+        module: what is measured; put in training mode.
+        x: its input (B, C, H, W).
+        dtype: float32, or a 16-bit type for autocast.
     """
     module.train()
     x = x.detach().requires_grad_()
@@ -233,7 +245,7 @@ def forward_backward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.fl
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return the context in which upstream trains in 16 bits; without effect for float32."""
+    """Return the context of 16-bit training; without effect for float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 

@@ -36,7 +36,14 @@ class FourGather(AKConv):
         super().__init__(c1, c2, num_param, stride, padding_mode="official", **others)
 
     def raw(self, x: Tensor) -> Tensor:
-        """Map (B, c1, H, W) to (B, c2, h, w), before BN and activation."""
+        """Return the output before BN and activation.
+
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
         offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
         p = positions(offset, self.shape, self.stride)
         taps = gather_and_blend(x, rearrange(p, "b yxn h w -> b h w yxn").contiguous())
@@ -45,7 +52,7 @@ class FourGather(AKConv):
 
 
 def positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
-    """Return the positions p0 + pn + offset in pixels of the input.
+    """Return the sampled positions p0 + pn + offset, in pixels.
 
     They are at least float32: in half precision, as in the released code, an index could lie outside the feature map.
 
@@ -107,7 +114,15 @@ def _clamp(q: Tensor, height: int, width: int) -> Tensor:
 
 
 def _pixels(x: Tensor, q: Tensor) -> Tensor:
-    """Return the pixels of x (B, C, H, W) at whole positions q (B, h, w, 2N), as (B, C, h, w, N)."""
+    """Return the pixels at whole positions.
+
+    Args:
+        x: (B, C, H, W).
+        q: (B, h, w, 2N): N rows, then N columns.
+
+    Returns:
+        (B, C, h, w, N).
+    """
     rows, columns = q.chunk(2, dim=-1)
     index = rows * x.shape[-1] + columns
     indices = index.unsqueeze(1).expand(-1, x.shape[1], -1, -1, -1).contiguous()
@@ -122,7 +137,14 @@ class DeformColumn(AKConv):
     """
 
     def raw(self, x: Tensor) -> Tensor:
-        """Map (B, c1, H, W) to (B, c2, h, w), before BN and activation."""
+        """Return the output before BN and activation.
+
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
         n = len(self.shape)
         offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
         # Dilation 2 and padding N-1 give h = ceil(H/stride) for even N too. Tap n then samples row 2n - (N-1).

@@ -13,7 +13,14 @@ class _ByTorchvision(DeformConv):
     """A deformable convolution on torchvision's kernel."""
 
     def raw(self, x: Tensor) -> Tensor:
-        """Map (B, c1, H, W) to (B, c2, h, w), before BN and activation."""
+        """Return the output before BN and activation.
+
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
         conv, offset, mask = self.conv, self.offset_conv(x), self.mask(x)
         mixed = by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
         return converted(mixed, memory_format(x))

@@ -1,4 +1,4 @@
-"""Run the benchmarks of `akyolo bench`: one operator by layer, or whole models."""
+"""Run the benchmarks of `akyolo bench`: operators by layer, whole models."""
 
 import argparse
 import copy
@@ -50,7 +50,7 @@ class BenchSettings:
     dtype: torch.dtype
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings for a report, with the device's name, threads and version of torch."""
+        """Return the settings with device, threads and version of torch, for reports."""
         device = str(self.device)
         if self.device.type == "cuda":
             device = f"{device} ({torch.cuda.get_device_name(self.device)})"
@@ -67,7 +67,7 @@ class BenchSettings:
 
 @contextmanager
 def use_threads(threads: int | None) -> Iterator[None]:
-    """Let torch use this many CPU threads in the block; None leaves the number as it is."""
+    """Set the CPU threads of torch in the block; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -126,7 +126,10 @@ def measure_models(names: Sequence[str], settings: BenchSettings) -> Iterator[li
 
 
 def detection_network(name: str) -> Any:
-    """Return the network of a detection model, by the name of its YAML or weights.
+    """Return the network of a detection model.
+
+    Args:
+        name: its YAML or weights.
 
     Raises:
         ConfigError: it does not exist, has no layers, or has another task.

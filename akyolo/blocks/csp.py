@@ -1,8 +1,8 @@
-"""Put an operator inside a CSP block of upstream: C3, C2f or C3k2.
+"""Put an operator inside a CSP block of upstream.
 
-A model YAML writes `C3(AKConv)`. The operator replaces the second convolution (`cv2`) of every bottleneck, the 3x3 that
-AKConv's paper replaces in C3 (arXiv 2311.11587, Tables 4 and 5). The block stays a class of upstream, so that not every
-pair of block and operator needs a class of ours.
+The blocks are C3, C2f and C3k2. A model YAML writes `C3(AKConv)`. The operator replaces the second convolution (`cv2`)
+of every bottleneck, the 3x3 that AKConv's paper replaces in C3 (arXiv 2311.11587, Tables 4 and 5). The block stays a
+class of upstream, so that not every pair of block and operator needs a class of ours.
 """
 
 from collections.abc import Mapping

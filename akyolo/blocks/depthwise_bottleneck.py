@@ -18,7 +18,7 @@ from akyolo.upstream_blocks import Conv
 
 @register(stands_in="Bottleneck")
 class DWBottleneck(nn.Module):
-    """A 1x1, a depthwise 3x3 and a 1x1, with a shortcut around them.
+    """A 1x1, a depthwise 3x3, a 1x1, and a shortcut around them.
 
     All three convolutions may be operators.
 

@@ -70,7 +70,9 @@ def activation(act: bool | nn.Module) -> nn.Module:
 
 
 def fitting_operators(slot: str) -> list[str]:
-    """Return the operators that have all arguments which a block sets in this slot.
+    """Return the operators that fit a slot.
+
+    They have all arguments that a block sets there.
 
     Example:
         >>> import akyolo
@@ -82,7 +84,7 @@ def fitting_operators(slot: str) -> list[str]:
 
 
 def replacement(slot: str, written: Any) -> tuple[OperatorSpec | None, dict[str, Any]]:
-    """Return the operator that a row has in a slot, and its own arguments.
+    """Return the operator in a slot, and its own arguments.
 
     Args:
         slot: `depthwise` or `pointwise`.
@@ -110,7 +112,7 @@ def replacement(slot: str, written: Any) -> tuple[OperatorSpec | None, dict[str,
 
 
 def _name_and_arguments(slot: str, written: Any) -> tuple[str, dict[str, Any]]:
-    """Return the name and the arguments that a row has in a slot."""
+    """Return the name and the arguments in a slot."""
     if isinstance(written, str):
         return written, {}
     if isinstance(written, Mapping) and len(written) == 1:
@@ -129,7 +131,7 @@ def _lacking(spec: OperatorSpec, slot: str) -> str:
 
 
 def _check_own(slot: str, spec: OperatorSpec, own: Mapping[str, Any]) -> None:
-    """Refuse arguments that the operator does not have, or that the block sets."""
+    """Refuse arguments that the operator lacks or the block sets."""
     set_by_block = ("c1", "c2", "stride", *SET_BY_BLOCK[slot])
     free = [name for name in spec.signature.parameters if name not in set_by_block]
     for key in own:

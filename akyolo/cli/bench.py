@@ -111,7 +111,7 @@ def _device(name: str) -> torch.device:
 
 
 def _check_op(op: str, num_param: int | None) -> None:
-    """Refuse an operator that cannot be measured, or an argument that it does not have."""
+    """Refuse an operator that cannot be measured, or --num-param without taps."""
     if op not in REFERENCES:
         raise ConfigError(f"cannot measure {op!r}", location="--op", remedy=did_you_mean(op, REFERENCES))
     if op != "AKConv" and num_param is not None:
@@ -130,7 +130,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _summary_table(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Return sums and geometric means over all layers; "-" where nothing is saved."""
+    """Return sums and geometric means over all layers as a table."""
     lines = []
     for pass_name, variants in summary.items():
         columns = list(dict.fromkeys(key for values in variants.values() for key in values))

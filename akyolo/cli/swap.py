@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _values(text: str) -> tuple[Any, ...]:
-    """Return the values of `5` or `3,1`, read as a row would write them."""
+    """Return the values of `5` or `3,1`, as in a row."""
     return tuple(literal(value) for value in read_yaml(f"[{text}]", "--args", text))
 
 

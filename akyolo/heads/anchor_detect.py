@@ -110,9 +110,9 @@ class AnchorDetect(Detect):
 
     @torch.no_grad()
     def bias_init(self) -> None:
-        """Add the prior to the biases: 8 objects per image, 0.6/nc per class.
+        """Add the prior of YOLOv5 to the biases.
 
-        The image has 640 pixels per side. The strides must be set.
+        It expects 8 objects in an image of 640 pixels, and 0.6/nc for each class. The strides must be set.
         """
         for conv, stride in zip(self.convs, self.stride.tolist(), strict=True):
             bias = conv.get_parameter("bias").view(self.na, self.no)
@@ -175,6 +175,6 @@ class IDetect(AnchorDetect):
         self.implicit_add, self.implicit_mul = nn.ParameterList(), nn.ParameterList()
 
     def undecayed_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the implicit parameters: weight decay would pull the factors from 1 to 0."""
+        """Yield the implicit parameters: weight decay would pull factors to 0."""
         yield from self.implicit_add
         yield from self.implicit_mul

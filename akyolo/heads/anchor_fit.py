@@ -1,4 +1,4 @@
-"""Fit anchors to the boxes of a data set, as YOLOv5's autoanchor does."""
+"""Fit anchors to the boxes of a data set (YOLOv5's autoanchor)."""
 
 import math
 from typing import Any

@@ -2,8 +2,8 @@
 
 `match_by_ratio` is the rule of YOLOv5. `match_ota` is SimOTA, by which YOLOv7 selects among those matches.
 
-Source: Z. Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430, section 2.1; C.-Y. Wang et al., "YOLOv7",
-arXiv 2207.02696.
+Source: Z. Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430, section 2.1; C.-Y. Wang et al.,
+"YOLOv7", arXiv 2207.02696.
 
 Deviation of the released YOLOv7: it scales the targets to pixels by the height of the image alone. Here x and w are
 scaled by the width, so that images which are not square are matched in their own proportions.
@@ -32,7 +32,9 @@ IOU_COST = 3.0
 
 @dataclass(frozen=True)
 class Positives:
-    """The predictions of one level that have a target, as int64 tensors (n,).
+    """The n predictions of one level that have a target.
+
+    All fields are int64 tensors (n,).
 
     Args:
         image: index in the batch.
@@ -54,16 +56,20 @@ class Positives:
 
     @property
     def cells(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the indices of the predictions in a (B, A, ny, nx, ...) tensor."""
+        """Return the indices into a (B, A, ny, nx, ...) tensor."""
         return self.image, self.anchor, self.row, self.column
 
     @property
     def corners(self) -> Tensor:
-        """Return (n, 2): x and y of the corners of the cells, in cells."""
+        """Return x and y of the cell corners in cells, (n, 2)."""
         return torch.stack((self.column, self.row), -1)
 
     def assign(self, targets: Tensor) -> "Positives":
-        """Return the predictions that get a target: (n,) rows in the targets, -1 for none."""
+        """Return the predictions with new targets.
+
+        Args:
+            targets: (n,), rows in the targets; a prediction with -1 is left out.
+        """
         kept = targets >= 0
         return Positives(self.image[kept], self.anchor[kept], self.row[kept], self.column[kept], targets[kept])
 

@@ -56,12 +56,12 @@ class LossOptions:
 
     @classmethod
     def from_arguments(cls, args: Any) -> "LossOptions":
-        """Read the options from a namespace of training arguments, which must have all."""
+        """Read the options from training arguments, which must have all."""
         return cls(**{field.name: float(getattr(args, field.name)) for field in fields(cls)})
 
 
 def scale_gains(options: LossOptions, nc: int, levels: int, imgsz: int) -> LossOptions:
-    """Scale the gains from 3 levels, 80 classes and 640 pixels to this model.
+    """Scale the gains of the loss to a model.
 
     YOLOv5's train.py does the same.
 
@@ -173,7 +173,7 @@ def _objectness_target(iou: Tensor, positives: Positives, objectness: Tensor) ->
 
 
 def _class_loss(logits: Tensor, classes: Tensor, options: LossOptions) -> Tensor:
-    """Return the class loss of the positives, logits (n, nc) and classes (n,)."""
+    """Return the class loss of logits (n, nc) and classes (n,)."""
     off = options.cls_smoothing / 2
     expected = torch.full_like(logits, off).scatter_(1, classes[:, None], 1 - off)
     return _binary_loss(logits, expected, options.cls_pos_weight, options.fl_gamma)

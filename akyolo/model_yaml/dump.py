@@ -33,7 +33,7 @@ def model_yaml_text(cfg: Mapping[str, Any]) -> str:
 
 
 def row_text(value: Any) -> str:
-    """Return a row, or another value of a model YAML, in one line.
+    """Return a row, or another value, in one line.
 
     Example:
         >>> from akyolo.model_yaml import row_text

@@ -56,9 +56,9 @@ def fill(layers: nn.Sequential, plan: Plan) -> dict[int, Call]:
 
 
 def _give_turns(layers: nn.Sequential) -> None:
-    """Give numbers from 0 to the modules that take turns over the layers.
+    """Give their numbers to modules that take turns over the layers.
 
-    Such a module has a method `take_turn(number)`, which returns whether it took this turn.
+    Numbers count from 0. Such a module has a method `take_turn(number)`, which returns whether it took this turn.
     """
     number = 0
     takers: list[Any] = [module for module in layers.modules() if hasattr(module, "take_turn")]
@@ -67,7 +67,7 @@ def _give_turns(layers: nn.Sequential) -> None:
 
 
 def _build(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:
-    """Return the module of a row, its class name for the table, and its call."""
+    """Return the module of a row, its class name, and its call."""
     own = [*row.args, *([dict(row.keywords)] if row.keywords else [])]
     class_name = f"{spec.source.__name__}.{spec.module.__qualname__}"  # says in which file it is
     if row.block:

@@ -25,7 +25,7 @@ from akyolo.registry import OperatorSpec, is_registered, operator, operators, re
 
 
 def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Mapping[str, Any], Plan]:
-    """Check a model YAML and replace each row of ours by a stand-in.
+    """Check a model YAML and replace our rows by stand-ins.
 
     A stand-in has the same channels, stride and repeats as our module.
 
@@ -106,14 +106,14 @@ def _is_library_module(name: str) -> bool:
 
 
 def _check_source(source: Any, index: int, location: str) -> None:
-    """Refuse an input that is not an earlier row: -1 is the one before, 0 the first."""
+    """Refuse an input that is not an earlier row."""
     for row in source if isinstance(source, list) else [source]:
         if not -max(index, 1) <= row < max(index, 1):
             raise RowError(f"from={source!r} must name rows before this one", location=location)
 
 
 def _check_place(spec: OperatorSpec, source: Any, repeats: int, is_last: bool, location: str) -> None:
-    """Refuse a module of ours in a place or with inputs that it cannot have.
+    """Refuse a place or inputs that a module of ours cannot have.
 
     A head ends the model. A head on several levels takes a list of rows, any other module takes one row.
     """
@@ -155,7 +155,7 @@ def _check_channels_and_stride(arguments: Mapping[str, Any], location: str) -> N
 
 
 def _read_inner_keywords(spec: OperatorSpec, keywords: Mapping[str, Any], location: str) -> Mapping[str, Any]:
-    """Return the keywords of an operator inside a block, which sets channels and stride."""
+    """Return the keywords of an operator inside a block, checked."""
     for key in ("c2", "stride"):
         if key in keywords:
             raise RowError(
@@ -168,9 +168,9 @@ def _read_inner_keywords(spec: OperatorSpec, keywords: Mapping[str, Any], locati
 
 
 def _from_top_level(value: Any, cfg: Mapping[str, Any], location: str) -> Any:
-    """Return an argument of a head; `anchors` is the list at the top of the YAML.
+    """Return the value that an argument of a head stands for.
 
-    `nc` is checked here and read by upstream.
+    `anchors` is the list at the top of the YAML. `nc` is only checked here; upstream reads it.
     """
     if value == "nc" and (not is_whole(cfg.get("nc")) or cfg["nc"] < 1):
         raise RowError(

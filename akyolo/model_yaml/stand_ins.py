@@ -1,4 +1,4 @@
-"""The modules that upstream builds in place of ours, and what they decide."""
+"""The modules that upstream builds in place of ours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class StandIn:
-    """A module of upstream that has the channels, stride and repeats of ours.
+    """A module of upstream with the channels and stride of ours.
 
     Args:
         row_args: gives the arguments of its row, from those of ours by name.

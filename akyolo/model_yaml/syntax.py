@@ -1,4 +1,4 @@
-"""Read the rows of a model YAML: module, and arguments of its constructor."""
+"""Read the rows of a model YAML: modules and arguments."""
 
 import ast
 import contextlib
@@ -18,7 +18,7 @@ _INSIDE = re.compile(r"^(?P<block>\w+)\((?P<operator>\w+)\)$")
 
 
 def source_of(cfg: Mapping[str, Any]) -> str:
-    """Return the name of the file that a model YAML was read from, for messages."""
+    """Return the file of a model YAML, for messages."""
     return str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
 
 
@@ -113,9 +113,9 @@ def row_signature(spec: OperatorSpec) -> inspect.Signature:
 
 
 def literal(value: Any) -> Any:
-    """Return the Python value of a text, as upstream's rows may write it, or else the text.
+    """Return the Python value of a text such as `None`.
 
-    Values inside a mapping are read too.
+    Rows of upstream write values so. Any other text stays as it is. Values inside a mapping are read too.
 
     Example:
         >>> from akyolo.model_yaml import literal

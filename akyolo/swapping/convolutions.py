@@ -1,6 +1,7 @@
-"""The convolutions of a row that a swap may replace: read from the row, and written into it.
+"""The convolutions of a row that a swap may replace.
 
-Three kinds of rows hold such convolutions. Each is a class that reads what a swap keeps of its row:
+Three kinds of rows hold such convolutions. Each is a class: `read` takes from a row what a swap keeps of it, and
+`write` returns the row with another operator.
 
     ConvRow       [-1, 1, Conv, [128, 3, 2]] <-> [-1, 1, AKConv, [128, 5, 2]]
     CspBlock      [-1, 3, C2f, [128, True]] <-> [-1, 3, C2f(AKConv), [128, True, {num_param: 5}]]
@@ -44,7 +45,7 @@ class Row:
     location: str
 
     def replace(self, module: str, *args: Any) -> list[Any]:
-        """Return a row with the same source and repeats that shares no values with this one."""
+        """Return a new row with the same source and repeats."""
         return copy.deepcopy([self.source, self.repeats, module, [*args]])
 
 
@@ -64,7 +65,9 @@ def read_row(row: Any, location: str) -> Row:
 
 @dataclass(frozen=True)
 class ConvRow:
-    """A row with a `Conv`, or with an operator in its place: a 3x3, or a 1x1 of stride 1.
+    """A row with a `Conv`, or with an operator in its place.
+
+    It is a 3x3, or a 1x1 of stride 1.
 
     Args:
         channels: the output channels as the row says them.
@@ -78,7 +81,7 @@ class ConvRow:
 
     @classmethod
     def read(cls, row: Row, pointwise: bool) -> "ConvRow | None":
-        """Return the convolution, a 1x1 if `pointwise`; None if the row has another one.
+        """Return the 1x1 if `pointwise`, else the 3x3; None without it.
 
         Raises:
             RowError: arguments that the operator in the row does not have.
@@ -121,7 +124,9 @@ class ConvRow:
 
 @dataclass(frozen=True)
 class CspBlock:
-    """A row with a CSP block, plain or with an operator: the second convolution of each of its bottlenecks.
+    """A row with a CSP block, plain or with an operator inside.
+
+    A swap replaces the second convolution of each bottleneck.
 
     Args:
         name: of the block, such as `C2f`.
@@ -134,7 +139,7 @@ class CspBlock:
 
     @classmethod
     def read(cls, row: Row, pointwise: bool) -> "CspBlock | None":
-        """Return the block; None if the row has another module, or if `pointwise`."""
+        """Return the block; None without one, or if `pointwise`."""
         if pointwise:
             return None
         if row.block:
@@ -151,7 +156,9 @@ class CspBlock:
 
 @dataclass(frozen=True)
 class BlockKeyword:
-    """A row with a block of akyolo, whose keyword `depthwise` or `pointwise` names its convolutions.
+    """A row with a block of akyolo.
+
+    Its keyword `depthwise` or `pointwise` names the operator of its convolutions.
 
     Args:
         args: the arguments of the block by place.
@@ -165,7 +172,7 @@ class BlockKeyword:
 
     @classmethod
     def read(cls, row: Row, pointwise: bool) -> "BlockKeyword | None":
-        """Return the depthwise or the `pointwise` convolutions; None if the row has none.
+        """Return the `pointwise` or the depthwise convolutions; None without them.
 
         Raises:
             RowError: arguments that the block does not have.
@@ -177,7 +184,10 @@ class BlockKeyword:
         return cls(*split_mapping(row.args), role)
 
     def write(self, row: Row, rule: BoundRule) -> list[Any]:
-        """Return the row with the operator of the rule under its keyword, or without it for a plain convolution."""
+        """Return the row with the operator of the rule under its keyword.
+
+        For a plain convolution, the keyword is left out.
+        """
         keywords = {key: value for key, value in self.keywords.items() if key != self.role}
         if rule.spec:
             arguments = without_kernel_size(rule.arguments[self.role].by_name)
@@ -190,7 +200,7 @@ Convolution = ConvRow | CspBlock | BlockKeyword
 
 
 def read_convolution(row: Row, pointwise: bool) -> Convolution | None:
-    """Return what a swap may replace in a row; None if there is nothing.
+    """Return what a swap may replace in a row, or None.
 
     Args:
         row: of a model YAML.
@@ -204,7 +214,10 @@ def read_convolution(row: Row, pointwise: bool) -> Convolution | None:
 
 
 def _is_plain(args: list[Any], kernel_size: int) -> bool:
-    """Return whether a `Conv` has [c2, 3] or [c2, 3, stride]; for 1x1, [c2, 1] or [c2, 1, 1]."""
+    """Return whether a `Conv` has only a kernel size and a stride.
+
+    A 3x3 has [c2, 3] or [c2, 3, stride], a 1x1 has [c2, 1] or [c2, 1, 1].
+    """
     if len(args) not in (2, 3) or not is_whole(args[1]) or args[1] != kernel_size:
         return False
     return all(is_whole(stride) and (stride == 1 or (stride > 0 and kernel_size != 1)) for stride in args[2:])
@@ -213,7 +226,11 @@ def _is_plain(args: list[Any], kernel_size: int) -> bool:
 def _write_stride(
     stride: int | None, rule: BoundRule, positional: int, location: str
 ) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Return the stride as the next argument by place, or by name where other arguments come before it."""
+    """Return how the new row writes its stride.
+
+    Returns:
+        The next argument by place, and the arguments by name: the stride is one of them, or left out.
+    """
     parameter = rule.parameters.get("stride")
     if parameter is None:
         if stride not in (None, 1):

@@ -1,4 +1,4 @@
-"""The places that a rule may name, and which rows of a model YAML each of them selects."""
+"""The places that a rule may name, and the rows they select."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Swap plain convolutions of a model YAML for an operator, or an operator back."""
+"""Swap convolutions of a model YAML for an operator, or back."""
 
 import copy
 from collections.abc import Mapping

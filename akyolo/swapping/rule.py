@@ -1,4 +1,4 @@
-"""Bind the rule of a swap: operator, arguments and places, checked before rows change."""
+"""Bind the rule of a swap to the constructor of its operator."""
 
 import copy
 import inspect
@@ -40,10 +40,10 @@ class SwapRule:
 
 @dataclass(frozen=True)
 class RoleArguments:
-    """The arguments of an operator for convolutions of one role, in the forms that rows need.
+    """The arguments of an operator for convolutions of one role.
 
     Args:
-        positional: those that follow c2 in a row.
+        positional: those that follow c2 in a row, in order.
         keywords: those in the mapping of a row.
         by_name: all of them, in the order of the constructor.
     """
@@ -55,7 +55,7 @@ class RoleArguments:
 
 @dataclass(frozen=True)
 class BoundRule:
-    """A rule whose operator and arguments are checked: places write it into rows.
+    """A rule whose operator and arguments are checked.
 
     Args:
         op: the name of the operator, or `Conv`.
@@ -139,7 +139,10 @@ def _complete(
     bound: Mapping[str, Any],
     role: str,
 ) -> RoleArguments:
-    """Return the arguments for one role, checked, with the kernel size and the groups of the role."""
+    """Return the checked arguments for one role.
+
+    The kernel size and the groups of the role are added.
+    """
     positional, keywords, values = rule.args, dict(rule.keywords), dict(bound)
     if role != DENSE and "kernel_size" in parameters:
         size = KERNEL_SIZES[role]
@@ -164,7 +167,7 @@ def _complete(
 
 
 def without_kernel_size(by_name: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the arguments that a block of akyolo does not set itself."""
+    """Return a copy of the arguments without the kernel size."""
     return {name: copy.deepcopy(value) for name, value in by_name.items() if name != "kernel_size"}
 
 
@@ -189,10 +192,10 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 
 def _check_values(spec: OperatorSpec, by_name: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Build the operator once, without memory, so that it refuses values it cannot have.
+    """Build the operator once, to refuse values that it cannot have.
 
-    The number of channels is one that every integer of the rule divides. Whether the channels of the rows fit is
-    checked when the model is built.
+    It is built without memory. Its number of channels is one that every integer of the rule divides. Whether the
+    channels of the rows fit is checked when the model is built.
     """
     stride = {"stride": 1} if "stride" in parameters else {}
     channels = math.lcm(_TRIAL_CHANNELS, *(v for v in by_name.values() if isinstance(v, int) and v > 0))

@@ -320,7 +320,7 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
     [
         ("[14, 14, 28, 28]", "[14, 14, 28]", "a height is missing"),
         ("  - [14, 14, 28, 28]", "  - [14, 14]\n  - [28, 28]", "anchors for 2 levels, but the head gets 1"),
-        ("[14, 14, 28, 28]", "[14, -14]", "no positive, finite length"),
+        ("[14, 14, 28, 28]", "[14, -14]", "not a positive, finite length"),
         ("anchors:\n", "ankers:\n", "there is no 'anchors:' at the top"),
         ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: it must be the last row"),
         ("[nc, anchors]", "[nc]", "missing a required argument: 'anchors'"),
