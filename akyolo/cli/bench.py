@@ -10,10 +10,12 @@ import torch
 from akyolo.bench.layer_variants import REFERENCES
 from akyolo.bench.measure import Row, summarise
 from akyolo.bench.run import BenchSettings, measure_layers, measure_models, use_threads
+from akyolo.checks import COUNTING, Numbers, check_number
 from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError, did_you_mean
 
 SUMMARY = "measure the speed and memory of operators or whole models, side by side"
+SIDES = Numbers(whole=True, at_least=64, multiple_of=32)  # pixels of an image
 
 OPS_HELP = """\
 Measure AKConv in each of the six layers where YOLOv8n downsamples, and compare it with the paper's method (four
@@ -85,10 +87,9 @@ def _settings(options: argparse.Namespace) -> BenchSettings:
     """Return the options as values."""
     for name in ("batch", "rounds", "threads"):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"{value} is below 1", location=f"--{name}")
-    if options.imgsz < 64 or options.imgsz % 32:
-        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", location="--imgsz")
+        if value is not None:
+            check_number(f"{value}", value, COUNTING, error=ConfigError, location=f"--{name}")
+    check_number(f"{options.imgsz}", options.imgsz, SIDES, error=ConfigError, location="--imgsz")
     if options.dtype not in DTYPES:
         raise ConfigError(f"unknown {options.dtype!r}", location="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
     dtype = getattr(torch, options.dtype)

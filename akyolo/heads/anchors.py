@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from akyolo.checks import Numbers
 from akyolo.errors import RowError
+
+LENGTHS = Numbers(above=0, below=2.0**128)  # of a side: what float32 can hold
 
 
 def anchor_table(anchors: Any, levels: int) -> Tensor:
@@ -60,10 +63,8 @@ def _pairs(entry: Any, level: int, remedy: str) -> list[tuple[float, float]]:
             raise RowError(f"{shown} has an entry that is not a pair [w, h]", remedy=remedy)
         entry = [side for pair in entry for side in pair]
     for side in entry:
-        if isinstance(side, bool) or not isinstance(side, int | float):
-            raise RowError(f"{shown} has {side!r}, which is not a number", remedy=remedy)
-        if not (0 < side <= torch.finfo(torch.float32).max):  # also false for NaN
-            raise RowError(f"{shown} has {side!r}, which is not a positive, finite length", remedy=remedy)
+        if side not in LENGTHS:
+            raise RowError(f"{shown} has {side!r}, which is not a positive, finite number", remedy=remedy)
     if len(entry) % 2:
         raise RowError(f"{shown} has {len(entry)} numbers: a height is missing", remedy=remedy)
     return list(zip(map(float, entry[::2]), map(float, entry[1::2]), strict=True))

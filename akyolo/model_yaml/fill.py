@@ -81,7 +81,7 @@ def _build(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modul
     if len(repeated) > 1 and decided[0] != decided[1]:
         raise RowError(
             f"{len(repeated)} repeats of {spec.name} need as many input as output channels, "
-            f"but there are {decided[0]} and {decided[1]}",
+            f"here {decided[0]} and {decided[1]}",
             remedy="write the first repeat as its own row",
         )
     modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]

@@ -130,11 +130,6 @@ def literal(value: Any) -> Any:
     return value
 
 
-def is_whole(value: Any) -> bool:
-    """Return whether a YAML value is an integer."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _yaml(value: Any) -> str:
     """Return a default value as a row would write it."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from akyolo.blocks.slots import KERNEL_SIZES, PLAIN
+from akyolo.checks import COUNTING, WHOLE, check_number
 from akyolo.errors import RowError
-from akyolo.model_yaml.syntax import BLOCKS, ROW, bind, block_and_operator, is_whole, split_mapping, split_row
+from akyolo.model_yaml.syntax import BLOCKS, ROW, bind, block_and_operator, split_mapping, split_row
 from akyolo.registry import OperatorSpec, is_registered, operator
 from akyolo.swapping.rule import DENSE, BoundRule, without_kernel_size
 
@@ -97,8 +98,8 @@ class ConvRow:
         bound.apply_defaults()
         if stride is None and bound.arguments.get("stride", 1) != 1:
             stride = bound.arguments["stride"]  # a Conv with no stride in its row would have another one
-        if stride is not None and (not is_whole(stride) or stride < 1):
-            raise RowError(f"stride={stride!r} must be a whole number of at least 1", location=row.location)
+        if stride is not None:
+            check_number(f"stride={stride!r}", stride, COUNTING, location=row.location)
         is_pointwise = bound.arguments.get("kernel_size") == 1 and stride in (None, 1)
         return cls(bound.arguments["c2"], stride, role) if is_pointwise == pointwise else None
 
@@ -218,9 +219,9 @@ def _is_plain(args: list[Any], kernel_size: int) -> bool:
 
     A 3x3 has [c2, 3] or [c2, 3, stride], a 1x1 has [c2, 1] or [c2, 1, 1].
     """
-    if len(args) not in (2, 3) or not is_whole(args[1]) or args[1] != kernel_size:
+    if len(args) not in (2, 3) or args[1] not in WHOLE or args[1] != kernel_size:
         return False
-    return all(is_whole(stride) and (stride == 1 or (stride > 0 and kernel_size != 1)) for stride in args[2:])
+    return all(stride in COUNTING and (stride == 1 or kernel_size != 1) for stride in args[2:])
 
 
 def _write_stride(

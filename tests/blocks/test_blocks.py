@@ -291,7 +291,7 @@ def test_an_odd_number_of_channels_has_no_half():
 
 
 def test_repeats_that_change_the_channels_are_refused():
-    with pytest.raises(RowError, match=r"row 1: 2 repeats of DWBottleneck need as many .*, but there are 16 and 32"):
+    with pytest.raises(RowError, match=r"row 1: 2 repeats of DWBottleneck need as many .*, here 16 and 32"):
         model_of([-1, 2, "DWBottleneck", [32]])
 
 

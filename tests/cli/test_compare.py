@@ -263,7 +263,10 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         (["yolov8n.yaml", "--ops", "AKConv:5", "--where", "elan_last"], "elan_last looks for"),
         (["yolov8n.yaml", "--ops", "Conv:3", "--where", "downsample"], "downsample changes nothing"),
         (["odd.yaml", "--ops", "Conv,AKConv:5", "--where", "1"], "cannot be built"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"], "--seeds: 0 is below 1"),
+        (
+            ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"],
+            "--seeds: 0 must be a whole number",
+        ),
         (
             ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "../up"],
             "'../up' is no name for a folder\n  give one by --name",
@@ -280,7 +283,7 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         ),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "epochs=x"], "'epochs=x' is of invalid type"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=no.yaml"], "there is no data set file 'no.yaml'"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=folder"], "data=folder is no data YAML"),
+        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=folder"], "data=folder is not a data YAML"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=['a.yaml','b.yaml']"], "several data sets"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "obj=2"], "'obj=2' has no effect"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "other.yaml"], "2 models named"),
