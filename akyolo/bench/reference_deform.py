@@ -1,6 +1,6 @@
-"""DeformConv and ModulatedDeformConv by torchvision's kernel on every device, to be measured against.
+"""DeformConv and ModulatedDeformConv on torchvision's kernel, for comparison.
 
-For benchmarks and tests: no model YAML can name them.
+They are for benchmarks and tests: no model YAML can name them. They use that kernel on every device.
 """
 
 from torch import Tensor
@@ -10,16 +10,25 @@ from akyolo.sampling import converted, memory_format
 
 
 class _ByTorchvision(DeformConv):
+    """A deformable convolution on torchvision's kernel."""
+
     def raw(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
+        """Return the output before BN and activation.
+
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
         conv, offset, mask = self.conv, self.offset_conv(x), self.mask(x)
         mixed = by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
         return converted(mixed, memory_format(x))
 
 
 class TorchvisionDeformConv(_ByTorchvision):
-    """DeformConv, whose arguments it takes."""
+    """DeformConv on torchvision's kernel; its arguments are those of DeformConv."""
 
 
 class TorchvisionModulatedDeformConv(_ByTorchvision, ModulatedDeformConv):
-    """ModulatedDeformConv, whose arguments it takes."""
+    """ModulatedDeformConv on torchvision's kernel, with the same arguments."""

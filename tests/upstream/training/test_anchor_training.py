@@ -322,10 +322,10 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
         ("  - [14, 14, 28, 28]", "  - [14, 14]\n  - [28, 28]", "anchors for 2 levels, but the head gets 1"),
         ("[14, 14, 28, 28]", "[14, -14]", "which is not a positive, finite number"),
         ("anchors:\n", "ankers:\n", "there is no 'anchors:' at the top"),
-        ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: the last row"),
+        ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: it must be the last row"),
         ("[nc, anchors]", "[nc]", "missing a required argument: 'anchors'"),
         ("nc: 2", "nc: two", "nc: 'two' at the top of the file must be"),
-        ("1, AnchorDetect", "2, AnchorDetect", "AnchorDetect is a head: the last row, once"),
+        ("1, AnchorDetect", "2, AnchorDetect", "AnchorDetect is a head: it must be the last row, with 1 repeat"),
         ("AnchorDetect", "AnchorDetec", "did you mean 'AnchorDetect'"),
     ],
 )

@@ -133,7 +133,7 @@ def without(original, key):
         (lambda o: o, ["--model", "yolov5s.yaml"], "is not yolov5s.yaml: "),
         (lambda o: o, ["--model", "yolov5s.yaml"], "model.0.conv.weight [16, 3, 6, 6], not [32, 3, 6, 6]"),
         (lambda o: o, ["--model", "yolov5z.yaml"], "there is no model file"),
-        (lambda o: o, ["-o", "state.pt"], "is there already"),
+        (lambda o: o, ["-o", "state.pt"], "already exists"),
         (lambda o: o, ["-o", "missing/out.pt"], "there is no folder 'missing'"),
         (lambda o: o, ["-o", "out.onnx"], "must end in .pt"),
     ],
