@@ -28,12 +28,14 @@ class FourGather(AKConv):
         others: `shape`, `offset` and `act`, as AKConv takes them.
     """
 
+    samples_input = False
+
     def __init__(self, c1: int, c2: int, num_param: int, stride: int = 1, **others: Any) -> None:
         super().__init__(c1, c2, num_param, stride, padding_mode="official", **others)
 
     def raw(self, x: Tensor) -> Tensor:
         """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
         p = positions(offset, self.shape, self.stride)
         taps = gather_and_blend(x, rearrange(p, "b yxn h w -> b h w yxn").contiguous())
         n = len(self.shape)
@@ -93,12 +95,14 @@ def _pixels(x: Tensor, q: Tensor) -> Tensor:
 class DeformColumn(AKConv):
     """AKConv with zeros beyond the border, by a deformable (N, 1) kernel whose offsets lead to the same positions."""
 
+    samples_input = False
+
     def raw(self, x: Tensor) -> Tensor:
         """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
         from torchvision.ops import deform_conv2d
 
         n = len(self.shape)
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
         # dilation 2 and padding N-1 give h = ceil(H/stride) for even N too; its tap n then stands at row 2n - (N-1)
         moves = [[y - 2 * tap + n - 1, column] for tap, (y, column) in enumerate(self.shape)]
         dtype = torch.promote_types(x.dtype, torch.float32)  # torchvision has no 16-bit kernel on every device

@@ -5,16 +5,16 @@ For benchmarks and tests: no model YAML can name them.
 
 from torch import Tensor
 
-from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, by_torchvision
-from akyolo.sampling import converted, memory_format
+from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, deform_by_torchvision
 
 
 class _ByTorchvision(DeformConv):
+    samples_input = False
+
     def raw(self, x: Tensor) -> Tensor:
         """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
         conv, offset, mask = self.conv, self.offset_conv(x), self.mask(x)
-        mixed = by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
-        return converted(mixed, memory_format(x))
+        return deform_by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
 
 
 class TorchvisionDeformConv(_ByTorchvision):

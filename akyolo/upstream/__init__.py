@@ -74,6 +74,7 @@ RELIED_ON = {
         "torch_distributed_zero_first",
         "unwrap_model",
     ],
+    "thop.profile": ["register_hooks"],
 }
 
 patches.install()

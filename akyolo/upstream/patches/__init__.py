@@ -1,11 +1,11 @@
-"""Change names of Ultralytics and PyTorch, each of which `TOUCHED` lists.
+"""Change names of Ultralytics, PyTorch and thop, each of which `TOUCHED` lists.
 
 Each is changed once, by code that may run again, and delegates to the original.
 """
 
 from dataclasses import dataclass
 
-from akyolo.upstream.patches import dataset_scan, defaults, parser_seam
+from akyolo.upstream.patches import dataset_scan, defaults, parser_seam, profiler
 
 REPLACED = "replaced"  # by `import akyolo`
 EXTENDED = "extended"  # by `import akyolo`: a collection that gets more entries, and loses none
@@ -52,6 +52,12 @@ TOUCHED = (
         DEFAULTS,
         "refuse trainers that ignore our arguments, warn where one ignores the recipe of a model",
     ),
+    Touched(
+        "thop.profile.register_hooks",
+        EXTENDED,
+        "upstream/patches/profiler.py",
+        "`model.info()` counts our layers",
+    ),
     Touched("torch.serialization.add_safe_globals", EXTENDED, "registry.py", "our classes, for weights-only loading"),
     Touched(
         "ultralytics.engine.trainer.MultiTrainer",
@@ -90,3 +96,4 @@ def install() -> None:
     parser_seam.install()
     defaults.install()
     dataset_scan.install()
+    profiler.install()
