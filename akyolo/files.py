@@ -1,20 +1,29 @@
-"""Replace files as a whole: whoever looks sees the old one or the new one, never half of it."""
+"""Write files and folders whole, and lock them, for all of akyolo.
+
+A reader sees the old version or the new one, never a partly written one, even if the writing process is killed.
+"""
 
 import contextlib
 import errno
-import io
 import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
+from filelock import FileLock, Timeout
 
 from akyolo.errors import TrainingError
 
+PARTIAL = "partial"
+
 
 def write(file: Path, data: bytes) -> None:
-    """Write beside the file, flush to disk, rename over it, flush the folder; what an error left is removed."""
-    partial = Path(file.parent, f".{file.name}-{os.getpid()}.partial")
+    """Replace the content of a file as a whole.
+
+    The data are written to a file in the same folder and flushed to disk before they are renamed.
+    """
+    partial = Path(file.parent, f".{file.name}-{os.getpid()}.{PARTIAL}")
     try:
         partial.write_bytes(data)
         replace(partial, file)
@@ -24,13 +33,14 @@ def write(file: Path, data: bytes) -> None:
 
 
 def replace(new: Path, old: Path) -> None:
-    """Rename `new` over `old`, both on disk before anybody can see the new name."""
+    """Rename `new` to `old` after `new` is flushed to disk."""
     _flush(new)
     new.replace(old)
     _flush(old.parent)
 
 
 def _flush(path: Path) -> None:
+    """Write a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -39,13 +49,16 @@ def _flush(path: Path) -> None:
 
 
 class AtomicPath(type(Path())):  # type: ignore[misc]
-    """A path whose `write_bytes` replaces the file as a whole, whatever kills the process; its children are alike."""
+    """A path whose `write_bytes` replaces the file as a whole.
+
+    Paths derived from it (`/`, `with_name`, ...) have the same type.
+    """
 
     def write_bytes(self, data: bytes) -> int:
-        """Write beside the file, flush to disk, rename over it, flush the folder.
+        """Replace the content of the file and return the number of bytes.
 
         Raises:
-            TrainingError: the disk is full; what was there before is untouched.
+            TrainingError: The disk is full. The previous content of the file is kept.
         """
         try:
             write(self, data)
@@ -59,23 +72,101 @@ class AtomicPath(type(Path())):  # type: ignore[misc]
         return len(data)
 
 
-def save(state: Any, file: AtomicPath) -> None:
-    """`torch.save` into a whole file; it would open the path itself and write in place."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    file.write_bytes(buffer.getvalue())
-
-
 def remove_partial(folder: Path) -> None:
-    """What a kill left of files that were being written; for who knows that nobody writes there now."""
-    for left_by_a_kill in folder.glob(".*.partial"):
-        left_by_a_kill.unlink()
+    """Delete partial files of killed processes.
+
+    Call it only while holding the lock of the folder: a partial file may belong to a process that is writing it.
+    """
+    for leftover in folder.glob(f".*.{PARTIAL}"):
+        leftover.unlink()
 
 
 def keep_previous(file: Path) -> None:
-    """Give the present file its second name, `last-1.pt` for `last.pt`, before it is replaced."""
+    """Keep the present file under a second name: `last-1.pt` for `last.pt`."""
     previous = file.with_stem(f"{file.stem}-1")
     if file.exists():
         previous.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a file system without hard links: the file itself is safe all the same
+        # A file system without hard links cannot keep it. The file itself is safe without.
+        with contextlib.suppress(OSError):
             os.link(file, previous)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder; do nothing if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def publish_folder(target: Path, entries: Sequence[str] = (), *, locked: bool = False) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes `target` after the block.
+
+    If the block raises, the temporary folder is deleted and `target` is unchanged.
+
+    Args:
+        target: the folder to publish.
+        entries: files and folders. If given, only these are moved into the existing folder `target`, in this order,
+            and each replaces its older version. The temporary folder then lies in `target`, else next to it.
+        locked: whether the caller holds the lock of `target`. If so, temporary folders of killed processes are
+            deleted, and a `target` that is not empty is replaced.
+
+    Raises:
+        OSError: The folder cannot be written, or `target` is not empty and not locked.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "set"
+        >>> with publish_folder(target) as folder:
+        ...     _ = (folder / "data.yaml").write_text("names: [cat]")
+        ...     target.exists()
+        False
+        >>> [file.name for file in target.iterdir()]
+        ['data.yaml']
+    """
+    parent, prefix = (target, f".{PARTIAL}-") if entries else (target.parent, f".{target.name}.{PARTIAL}-")
+    if locked:
+        for leftover in parent.glob(f"{prefix}*"):
+            shutil.rmtree(leftover)
+    holder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    folder = holder / "folder"  # `mkdtemp` lets only the owner enter its folder, this one has the usual permissions
+    try:
+        folder.mkdir()
+        yield folder
+        if locked and not entries:
+            remove(target)
+        for source, place in [(folder / name, target / name) for name in entries] or [(folder, target)]:
+            if entries:
+                remove(place)
+            source.replace(place)
+    except BaseException:
+        shutil.rmtree(holder, ignore_errors=True)
+        raise
+    shutil.rmtree(holder)
+
+
+@contextlib.contextmanager
+def lock(file: Path, timeout: float | None = None, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the lock `file` during the block.
+
+    The operating system releases the lock when its process dies. The file stays.
+
+    Args:
+        file: the lock file; it is created if it does not exist.
+        timeout: seconds to wait for another process; None waits without limit.
+        on_wait: called once if another process holds the lock and this one has to wait.
+
+    Raises:
+        TimeoutError: Another process holds the lock for longer than `timeout`.
+    """
+    holder = FileLock(file)
+    try:
+        holder.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        holder.acquire(timeout=-1 if timeout is None else timeout)
+    try:
+        yield
+    finally:
+        holder.release()

@@ -35,7 +35,7 @@ record.json. The same command goes on where it was stopped, skips what is done, 
 seeds, or with operators added at the end, it runs those too.
 
 --launcher ray spreads the runs over a Ray cluster, which starts killed ones again; --launcher slurm prints the command
-that submits them (README, On a cluster).
+that submits them (docs/cluster.md).
 """
 HOME = Path("runs", "compare")
 

@@ -42,8 +42,8 @@ def deform_conv(
     """Convolve `x` with a kernel whose taps are moved by offsets.
 
     On a CPU, and whenever a graph is captured, this uses our sampler, which takes a fraction of the time of
-    torchvision's kernel (`akyolo bench ops --op DeformConv`; figures in the README). On CUDA it uses torchvision's
-    kernel; which of the two is faster there was not measured.
+    torchvision's kernel (`akyolo bench ops --op DeformConv`; figures in docs/measurements.md). On CUDA it uses
+    torchvision's kernel; which of the two is faster there was not measured.
 
     Args:
         x: (B, C, H, W), floating point.

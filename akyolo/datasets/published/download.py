@@ -13,6 +13,7 @@ from akyolo.datasets.published.archive import CHUNK, check_space
 from akyolo.datasets.published.progress import Progress
 from akyolo.datasets.published.spec import Archive
 from akyolo.errors import DatasetError, first_line
+from akyolo.files import replace
 
 ROUNDS = 3
 PAUSE = 2.0  # seconds before the mirrors are asked again
@@ -41,7 +42,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
             if fault := _try(archive, url, part):
                 tried.append(f"{url}: {fault}")
             else:
-                part.replace(target)
+                replace(part, target)
                 return target
         if attempt < ROUNDS - 1 and archive.urls:
             time.sleep(PAUSE)

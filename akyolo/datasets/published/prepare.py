@@ -7,7 +7,6 @@ not prepared, whatever else is in it, and the next start begins anew from the ar
 
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -16,9 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from akyolo import files as atomic
 from akyolo.datasets.formats import coco, visdrone
 from akyolo.datasets.formats.annotations import summary_of
 from akyolo.datasets.formats.images import IMAGE_SUFFIXES
@@ -39,6 +35,7 @@ from akyolo.datasets.yolo.layout import (
     write_tree,
 )
 from akyolo.errors import ConfigError, DatasetError
+from akyolo.files import lock, publish_folder, remove, remove_partial, write
 
 CONVERTER = 1
 """Raise it when the same archives give other labels or annotations: no set of an older converter is taken for new."""
@@ -105,7 +102,7 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
         return None
     text = data_yaml_text(root, spec.splits, spec.names, spec.splits)
     if not (root / DATA_YAML).is_file() or (root / DATA_YAML).read_text(encoding="utf-8") != text:
-        _write(root / DATA_YAML, text)  # the folder was moved
+        write(root / DATA_YAML, text.encode())  # the folder was moved
     return dict(manifest)
 
 
@@ -128,34 +125,31 @@ def _count(folder: Path, suffixes: frozenset[str]) -> int:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """One process at a time; the system gives the lock back when its owner dies."""
-    lock, owner = FileLock(root / LOCK), root / OWNER
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    owner = root / OWNER
+
+    def say_who() -> None:
         who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
         print(f"akyolo: waiting for {who}, which prepares {root}", file=sys.stderr)
-        lock.acquire()
-    try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        yield
-    finally:
-        with suppress(OSError):
-            owner.unlink(missing_ok=True)
-        lock.release()
+
+    with lock(root / LOCK, on_wait=say_who):
+        try:
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+            yield
+        finally:
+            with suppress(OSError):
+                owner.unlink(missing_ok=True)
 
 
 def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: dict[str, Any]) -> dict[str, Any]:
     """All the work, under the lock."""
-    for left in [*root.glob(".partial-*"), *root.glob(".*.partial"), root / MANIFEST]:
-        _remove(left)
-    pins = _read_pins(root / PINS)
-    known = [_pinned(archive, pins) for archive in spec.archives]
-    files = _on_disk(known, source) if source else _download(known, root / "archives")
-    partial = root / f".partial-{os.getpid()}"
-    unpacked, tree = partial / "unpacked", partial / "tree"
-    try:
-        unpacked.mkdir(parents=True)
-        tree.mkdir()
+    remove_partial(root)
+    remove(root / MANIFEST)
+    with publish_folder(root, RESULTS, locked=True) as tree:
+        pins = _read_pins(root / PINS)
+        known = [_pinned(archive, pins) for archive in spec.archives]
+        files = _on_disk(known, source) if source else _download(known, root / "archives")
+        unpacked = tree / "unpacked"
+        unpacked.mkdir()
         for archive, file in zip(known, files, strict=True):
             _unpack(file, unpacked, unchecked=not source and archive.md5 is None)
         readouts = {split: _read(spec, split, unpacked, boxes) for split in spec.splits}
@@ -174,26 +168,9 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
             "remarks": [remark for one in readouts.values() for remark in one.remarks],
             "files": _inventory(tree, spec),
         }
-        for name in RESULTS:
-            _remove(root / name)
-            (tree / name).rename(root / name)
-        shutil.rmtree(partial)  # before the manifest: nobody would look for it afterwards
-        _write(root / PINS, json.dumps(pins | sums, indent=1) + "\n")
-        _write(root / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    write(root / PINS, (json.dumps(pins | sums, indent=1) + "\n").encode())
+    write(root / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     return manifest
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _write(file: Path, text: str) -> None:
-    atomic.write(file, text.encode())
 
 
 def _read_pins(file: Path) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
-from filelock import FileLock
 from platformdirs import user_cache_path
 
 from akyolo.datasets.shapes.draw import DRAWING, OUTLINES, picture
 from akyolo.errors import DatasetError
+from akyolo.files import lock, publish_folder
 from akyolo.resources import packaged
 
 JPEG_QUALITY = 92
@@ -65,7 +63,7 @@ def prepare(root: Path | None = None, spec: Spec | None = None) -> Path:
     try:
         if not _complete(home, spec):
             root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / f"{home.name}.lock"):
+            with lock(root / f"{home.name}.lock"):
                 if not _complete(home, spec):
                     _replace(home, spec)
     except OSError as error:
@@ -108,16 +106,8 @@ def _complete(home: Path, spec: Spec) -> bool:
 def _replace(home: Path, spec: Spec) -> None:
     """Draw the set and put it in place of whatever incomplete thing is there. Only under the lock."""
     print(f"akyolo: drawing the shapes data set ({spec.train + spec.val} images) into {home}", file=sys.stderr)
-    for leftover in home.parent.glob(f"{home.name}.partial-*"):
-        shutil.rmtree(leftover)
-    partial = home.with_name(f"{home.name}.partial-{os.getpid()}")
-    try:
-        _write(partial, home, spec)
-        if home.exists():
-            shutil.rmtree(home)
-        partial.replace(home)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with publish_folder(home, locked=True) as folder:
+        _write(folder, home, spec)
 
 
 def _write(folder: Path, home: Path, spec: Spec) -> None:

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 
 from akyolo.datasets.formats.annotations import Picture, Rejection
 from akyolo.errors import ConfigError, DatasetError
+from akyolo.files import publish_folder
 
 REPORT = "rejected.csv"
 DATA_YAML = "data.yaml"
@@ -91,11 +91,8 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
     target = out.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".akyolo-", dir=target.parent) as holder:
-            tree = Path(holder) / "tree"  # not the holder itself, which only its owner may enter
-            tree.mkdir()
-            write_tree(content, tree, target, copy_file if copy else link)
-            tree.replace(target)
+        with publish_folder(target) as folder:
+            write_tree(content, folder, target, copy_file if copy else link)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         remedy = None if copy else "Where symbolic links are not allowed, --copy copies the images."

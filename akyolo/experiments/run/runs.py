@@ -9,19 +9,17 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from akyolo.cost import deployed_cost
 from akyolo.errors import ConfigError
 from akyolo.experiments.run.environment import hardware, peak_bytes, versions
 from akyolo.experiments.run.records import AGAIN, Record, read_record, write_record
 from akyolo.experiments.spec.rows import TableRow
-from akyolo.files import AtomicPath, remove_partial
+from akyolo.files import AtomicPath, lock, remove_partial
 from akyolo.model_yaml import model_yaml_text
 from akyolo.scoring.protocols import check_protocol
 from akyolo.swapping import swap
@@ -105,11 +103,12 @@ def alone(folder: Path, patience: float) -> Iterator[None]:
     Raises:
         ConfigError: one is, for longer than `patience` in seconds.
     """
-    try:
-        with FileLock(folder / LOCK, timeout=patience):
-            yield
-    except Timeout:
-        raise ConfigError("is being run by another process", location=str(folder)) from None
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(folder / LOCK, patience))
+        except TimeoutError:
+            raise ConfigError("is being run by another process", location=str(folder)) from None
+        yield
 
 
 def is_being_run(home: Path) -> bool:

@@ -1,6 +1,6 @@
-"""The training arguments that akyolo adds, and the checks of their values and of upstream's.
+"""Define and check the training arguments of akyolo.
 
-Ours are valid in commands, files, checkpoints and workers, as upstream's are.
+Commands, files, checkpoints and worker processes take these arguments as they take those of Ultralytics.
 """
 
 from collections.abc import Mapping
@@ -9,26 +9,26 @@ from typing import Any
 from akyolo.checks import COUNTING, POSITIVE, Numbers, check_choice, check_flag, check_number, is_flag
 from akyolo.errors import ConfigError
 
-# what our trainers act on, and upstream's would ignore
-OF_TRAINERS: dict[str, Any] = {
-    "recipe": None,  # which files of training arguments were applied, see arguments/recipes.py
-    "offset_lr": 1.0,  # multiplies the learning rate of whatever moves taps
-    "nan_recovery": False,  # on a loss that is not finite, reload last.pt as upstream does instead of stopping
-    "allow_bad": False,  # train although more than 1 in 1000 images, or their labels, cannot be used
-    "warmup_min_iterations": 0,  # where there is a warm-up, it lasts at least so long
-    "autoanchor": True,  # fit the anchors to the boxes where too few of these can be met
+# Our trainers act on these arguments; those of Ultralytics would ignore them.
+TRAINER_ARGUMENTS: dict[str, Any] = {
+    "recipe": None,  # the files of training arguments that were applied, see arguments/recipes.py
+    "offset_lr": 1.0,  # multiplies the learning rate of offset parameters
+    "nan_recovery": False,  # reload last.pt when a loss is not finite, as Ultralytics does, instead of stopping
+    "allow_bad": False,  # train even if more than 1 in 1000 images or label files cannot be used
+    "warmup_min_iterations": 0,  # the least length of a warm-up, if there is one
+    "autoanchor": True,  # fit the anchors to the boxes if the given ones match too few of them
 }
-# what the loss of an anchor head reads, under any trainer; `box` and `cls` are upstream's
-OF_ANCHOR_HEADS: dict[str, Any] = {
+# The loss of an anchor head reads these arguments under any trainer, with `box` and `cls` of Ultralytics.
+ANCHOR_HEAD_ARGUMENTS: dict[str, Any] = {
     "obj": 1.0,  # gain of the objectness loss
-    "anchor_t": 4.0,  # an anchor meets a box when neither side differs by more than this factor
-    "fl_gamma": 0.0,  # focal loss
+    "anchor_t": 4.0,  # an anchor matches a box if neither side differs by more than this factor
+    "fl_gamma": 0.0,  # exponent of the focal loss; 0 for none
     "cls_smoothing": 0.0,  # label smoothing
-    "cls_pos_weight": 1.0,  # of positives in the classes' cross entropy
-    "obj_pos_weight": 1.0,  # of positives in the objectness' cross entropy
+    "cls_pos_weight": 1.0,  # weight of positives in the cross entropy of the classes
+    "obj_pos_weight": 1.0,  # weight of positives in the cross entropy of the objectness
 }
-HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
-# those that are not any number of at least 0
+HYPERPARAMETERS = {**TRAINER_ARGUMENTS, **ANCHOR_HEAD_ARGUMENTS}
+# Arguments with other bounds than "at least 0".
 NUMBERS = {
     "anchor_t": Numbers(above=1),
     "cls_smoothing": Numbers(at_least=0, below=1),
@@ -38,10 +38,12 @@ OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam
 
 
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
-    """Refuse values of our arguments that no training can use; upstream's own check knows only its own keys.
+    """Refuse wrong values of our training arguments.
+
+    The check of Ultralytics covers its own arguments only.
 
     Raises:
-        ConfigError: a number out of range, or a value of another type than the default's.
+        ConfigError: a number out of range, or a value whose type is not that of the default.
     """
     for key in HYPERPARAMETERS.keys() & arguments.keys():
         value, default = arguments[key], HYPERPARAMETERS[key]
@@ -55,16 +57,19 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_number(key: str, value: Any) -> None:
+    """Refuse a value outside its bounds."""
     hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
     numbers = NUMBERS.get(key, Numbers(at_least=0))
     check_number(f"'{key}={value}'", value, numbers, error=ConfigError, remedy=hint)
 
 
 def check_training_values(arguments: Mapping[str, Any]) -> None:
-    """Refuse values that upstream would stumble over late, or read as something else.
+    """Refuse wrong values of any training argument.
+
+    Ultralytics would refuse some of them late, and misread others.
 
     Raises:
-        ConfigError: a value; the message names it and what would be right.
+        ConfigError: a value; the message names it and says what to write instead.
     """
     check_hyperparameters(arguments)
     if arguments.get("optimizer") is not None:
@@ -75,11 +80,15 @@ def check_training_values(arguments: Mapping[str, Any]) -> None:
         raise ConfigError(f"'imgsz={arguments['imgsz']}' must be a positive whole number of pixels, or [height, width]")
 
 
-def check_batch(value: Any, may_be_found: bool) -> None:
-    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds.
+def check_batch(value: Any, may_be_automatic: bool) -> None:
+    """Refuse a batch that is not positive.
+
+    Args:
+        value: of `batch=`.
+        may_be_automatic: accept -1 too; Ultralytics then chooses the largest batch that fits into the memory.
 
     Raises:
-        ConfigError: any other.
+        ConfigError: another value.
     """
-    if not (may_be_found and value == -1):
+    if not (may_be_automatic and value == -1):
         check_number(f"'batch={value}'", value, POSITIVE, expected="at least 1", error=ConfigError)

@@ -8,12 +8,11 @@ comes before: of an NDJSON file it makes a data YAML, with whatever keys that fi
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 from ultralytics.data import converter, dataset, utils
 from ultralytics.engine.trainer import BaseTrainer
@@ -21,6 +20,7 @@ from ultralytics.utils import LOGGER
 
 from akyolo.datasets.formats.images import shown_size
 from akyolo.errors import DatasetError
+from akyolo.files import lock
 from akyolo.upstream.arguments.data import check_runs_nothing
 from akyolo.upstream.patches import label_cache
 
@@ -102,15 +102,18 @@ def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
     )
 
 
-def scan_lock(images: Any) -> FileLock | nullcontext[None]:
-    """The lock of this machine's user for the scan of these images; none where nothing could be kept and shared."""
+def scan_lock(images: Any, timeout: float | None = None) -> AbstractContextManager[None]:
+    """Return the user's lock for the scan of these images.
+
+    Where the cache folder cannot be written, no scan can be kept and shared: nothing is locked.
+    """
     folder = user_cache_path("akyolo")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return nullcontext()
-    return FileLock(folder / f"scan-{hashlib.sha256(str(images).encode()).hexdigest()[:12]}.lock")
+    return lock(folder / f"scan-{hashlib.sha256(str(images).encode()).hexdigest()[:12]}.lock", timeout)
 
 
 class OneScan(BaseTrainer):

@@ -21,6 +21,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from akyolo import files
 from akyolo.datasets.shapes import draw, store
 from akyolo.errors import DatasetError
 
@@ -56,12 +57,12 @@ def labels_of(text, size):
     return np.concatenate([centre - side / 2, centre + side / 2], 1), rows[:, 0].astype(int)
 
 
-@pytest.mark.parametrize("module", [draw, store])
+@pytest.mark.parametrize("module", [draw, store, files])
 def test_module_needs_neither_torch_nor_ultralytics(module):
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    allowed = {"cv2", "numpy", "yaml", "filelock", "platformdirs", "akyolo.errors", "akyolo.resources"}
+    allowed = {"cv2", "filelock", "numpy", "yaml", "platformdirs", "akyolo.errors", "akyolo.files", "akyolo.resources"}
     allowed |= {draw.__name__}
     assert froms | plain <= allowed | sys.stdlib_module_names | {"collections.abc"}
 
@@ -270,7 +271,7 @@ def test_a_complete_set_is_used_where_nothing_may_be_written(tmp_path, monkeypat
     def refuse(*_):
         raise PermissionError
 
-    monkeypatch.setattr(store, "FileLock", refuse)
+    monkeypatch.setattr(store, "lock", refuse)
     assert store.prepare(tmp_path, SMALL) == path
 
 

@@ -29,11 +29,11 @@ def test_the_scan_holds_the_lock(tmp_path, monkeypatch):
     from akyolo.upstream.training.trainer import DetectionTrainer
 
     held = []
-    other = scan_lock("images")
 
     def try_other(self, path, *_, **__):
         try:
-            other.acquire(timeout=0)
+            with scan_lock("images", timeout=0):
+                held.append("free")
         except TimeoutError:
             held.append("locked")
 
