@@ -1,4 +1,6 @@
-"""Start the command `akyolo`. It lies outside the package because importing that takes seconds.
+"""Start the command `akyolo`.
+
+This module lies outside the package because importing the package takes seconds.
 
 From its first line on, Ctrl-C ends the process with exit code 130 and without a traceback. A pipe whose reader has left
 (`akyolo train --help | head -3`) ends it with exit code 141, as it ends git, cat and grep.
@@ -19,24 +21,28 @@ try:
 except KeyboardInterrupt:
     os._exit(130)
 
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports of a process that Ctrl-C ended
-READER_LEFT = 141  # 128 + SIGPIPE, likewise
+INTERRUPTED = 130  # 128 + SIGINT: a shell reports it of a process that Ctrl-C ended.
+READER_LEFT = 141  # 128 + SIGPIPE: a shell reports it of a process whose reader left.
 STREAMS = ("stdout", "stderr")
 
 
 class Pipe(io.FileIO):
-    """A pipe to write to, which ends the process when its reader has left.
+    """A pipe that ends the process when its reader has left.
 
-    SystemExit also passes the `except Exception` of loggers, which would print a traceback for each further line. To
-    let SIGPIPE end the process would be shorter, but a connection of torch or Ray that breaks would then end it too.
+    It raises SystemExit at each write, because a write may happen in a thread or in a finalizer. SystemExit also passes
+    the `except Exception` of loggers, which would print a traceback for each further line. Letting SIGPIPE end the
+    process would be shorter, but then a broken connection of torch or Ray would end it too.
     """
 
     def write(self, data: Any) -> int:
-        """Write `data`; exit with code 141 if nobody can read it."""
+        """Write `data`, or exit with code 141.
+
+        Code 141 means that the reader has left.
+        """
         try:
             return super().write(data)
         except BrokenPipeError:
-            raise SystemExit(READER_LEFT) from None
+            raise SystemExit(READER_LEFT) from None  # Not a subclass: threads report subclasses.
 
 
 def main() -> None:
@@ -45,21 +51,29 @@ def main() -> None:
 
 
 def run(module: str) -> None:
-    """Import `module` and call its `main`, quiet when interrupted or when nobody reads the output."""
+    """Import `module` and call its `main`.
+
+    It is quiet if interrupted, or if the reader of its output has left.
+    """
     _end_at_ctrl_c()
     _watch_pipes()
     try:
         command = importlib.import_module(module).main
         if signal.getsignal(signal.SIGINT) is _end:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there may be files to finish
+            signal.signal(
+                signal.SIGINT, signal.default_int_handler
+            )  # From here on the command may have to finish files.
         _call(command)
     finally:
-        _end_at_ctrl_c()  # the interpreter would print a traceback while it shuts down
+        _end_at_ctrl_c()  # The interpreter would print a traceback while it shuts down.
         _drop_unread_output()
 
 
 def _call(command: Any) -> None:
-    """Call `command` and flush; a failed flush is reported only if nothing else is."""
+    """Call `command` and flush its output.
+
+    A failed flush is reported only if nothing else is.
+    """
     try:
         command()
     except SystemExit as stop:
@@ -71,37 +85,57 @@ def _call(command: Any) -> None:
 
 
 def _end_at_ctrl_c() -> None:
-    """End the process at Ctrl-C, unless it ignores it (`nohup`, `&` in a script)."""
+    """End the process at Ctrl-C.
+
+    A process that ignores Ctrl-C (`nohup`, `&` in a script) still ignores it.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End now: KeyboardInterrupt in the middle of an import may become any other error."""
+    """End the process now.
+
+    KeyboardInterrupt in the middle of an import may become any other error.
+    """
     os._exit(INTERRUPTED)
 
 
 def _watch_pipes() -> None:
-    """Replace stdout and stderr where they are pipes; terminals and files stay as they are."""
+    """Put a Pipe under stdout and stderr if they are pipes.
+
+    Terminals and files stay as they are.
+    """
+    sys.unraisablehook = _unraisable
     for name in STREAMS:
         stream = getattr(sys, name)
         if stream is None or stream is not getattr(sys, f"__{name}__"):
-            continue  # closed, or replaced already
+            continue  # The stream is closed, or was replaced before.
         mode = os.fstat(stream.fileno()).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            stream.flush()
             pipe = Pipe(stream.fileno(), "w", closefd=False)
-            watched = io.TextIOWrapper(
+            io.TextIOWrapper.__init__(  # The object stays: under `python -m akyolo` a logger may hold it.
+                stream,
                 pipe if stream.write_through else io.BufferedWriter(pipe),
                 encoding=stream.encoding,
                 errors=stream.errors,
                 line_buffering=stream.line_buffering,
                 write_through=stream.write_through,
             )
-            setattr(sys, name, watched)
+
+
+def _unraisable(problem: "sys.UnraisableHookArgs") -> None:
+    """Report an exception in a finalizer, unless it is that of an unread output."""
+    if not (isinstance(problem.exc_value, SystemExit) and problem.exc_value.code == READER_LEFT):
+        sys.__unraisablehook__(problem)
 
 
 def _drop_unread_output() -> None:
-    """Send what is left for a reader who has left to nowhere, or the interpreter complains of it at its end."""
+    """Discard the output that has no reader.
+
+    The interpreter would report it as an error at its end.
+    """
     for name in STREAMS:
         stream = getattr(sys, name)
         try:

@@ -21,7 +21,8 @@ from akyolo.ops.dsconv import DSConv, dsconv
 from akyolo.ops.irregular_conv import IrregularConv, irregular_conv
 from akyolo.ops.rfaconv import RFAConv, rfaconv
 from akyolo.registry import import_installed, open_former_names, operators, register
-from akyolo.sampling import initial_shape, sample, sampled_conv
+from akyolo.sampling import initial_shape, sample
+from akyolo.sampling.sampled_conv import sampled_conv
 from akyolo.upstream.model import YOLO
 
 __version__ = "0.2.0"

@@ -16,7 +16,7 @@ from akyolo.scoring.score import Score
 from akyolo.swapping import SwapRule
 from akyolo.swapping import swap as swap_rows
 from akyolo.upstream.build import build_model
-from akyolo.upstream.evaluation.score_file import matched, read_both, truth_for
+from akyolo.upstream.evaluation.score_file import ground_truth_for, match_ground_truth, read_both
 from akyolo.upstream.model import YOLO, UpstreamYOLO
 from akyolo.upstream.model_yaml import read_model_yaml
 
@@ -76,7 +76,7 @@ def count(
         >>> akyolo.count(akyolo.AKConv(3, 16, 5, 2), imgsz=64, convention="unfused")
         Cost(params=552, gflops=0.001175552)
     """
-    check_choice(CONVENTIONS, convention=convention)
+    check_choice(CONVENTIONS, error=ConfigError, convention=convention)
     network = _network(model)
     height, width = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
     return CONVENTIONS[convention](network, height, width, _channels(network))
@@ -117,12 +117,12 @@ def score(
     if isinstance(data, GroundTruth):
         if not isinstance(detections, Detections):
             raise ConfigError(f"{detections}: ground truth as a value needs detections as a value")
-        return score_values(protocol, detections, matched(detections, data, "the ground truth"))
+        return score_values(protocol, detections, match_ground_truth(detections, data, "the ground truth"))
     annotations = Path(data) if data is not None and Path(data).suffix == ".json" else None
     data_yaml = str(data) if data is not None and annotations is None else None
     if isinstance(detections, Detections):
-        truth = truth_for(detections, "the detections", data_yaml, annotations)
-        return score_values(protocol, detections, truth)
+        ground_truth = ground_truth_for(detections, "the detections", data_yaml, annotations)
+        return score_values(protocol, detections, ground_truth)
     return score_values(protocol, *read_both(Path(detections), data_yaml, annotations))
 
 

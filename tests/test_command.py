@@ -116,6 +116,18 @@ def test_how_a_process_ends(start, body, code, error):
     assert (out, process.returncode) == ("", code) and re.fullmatch(error, err)
 
 
+# the logger holds the stream that there is when the package is imported
+WRITER = """
+import logging, os, sys, threading
+logging.basicConfig(stream=sys.stdout, level=20)
+
+class Late:
+    def __del__(self):
+        print("line" * 9999)
+
+def main():
+    {body}
+"""
 # what a command may do with an output that nobody reads
 WRITES = {
     "prints much": "for _ in range(100_000): print('line')",
@@ -123,18 +135,21 @@ WRITES = {
     "exits with 0": "print('line'); sys.exit(0)",
     "logs": "[logging.info('line') for _ in range(100_000)]",
     "guards": "for _ in range(100_000):\n        try: print('line')\n        except Exception: pass",
-    "by its descriptor": "os.write(1, b'')\n    print('line')",
+    "in a finalizer first": "late = Late(); del late; print('line')",
+    "in a thread first": "t = threading.Thread(target=print, args=['line' * 9999]); t.start(); t.join(); print('line')",
 }
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("imports", ["", "import m; "], ids=["console", "module"])
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("body", WRITES.values(), ids=WRITES)
-def test_an_output_that_nobody_reads_is_141_and_silent(start, body, unbuffered):
-    main = f"import logging, os, sys\ndef main():\n    logging.basicConfig(stream=sys.stdout, level=20)\n    {body}\n"
+def test_an_output_that_nobody_reads_is_141_and_silent(start, body, unbuffered, imports):
+    main = WRITER.format(body=body)
     read, write = os.pipe()
     os.close(read)
-    process = start("-m", "akyolo_command", "m", modules={"m": main}, piped=write, PYTHONUNBUFFERED=unbuffered)
+    code = f"{imports}import akyolo_command; akyolo_command.run('m')"
+    process = start("-c", code, modules={"m": main}, piped=write, PYTHONUNBUFFERED=unbuffered)
     os.close(write)
     assert (process.communicate()[1], process.returncode) == ("", READER_LEFT)
 

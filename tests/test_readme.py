@@ -1,4 +1,4 @@
-"""The README's figures are those of the records, its rows build, and its Python trains."""
+"""Figures of README and documentation are those of the records, their rows build, the README's Python trains."""
 
 import json
 import os
@@ -18,13 +18,20 @@ from akyolo.experiments.spec.rows import read_spec
 from akyolo.registry import operator, operators
 from akyolo.scoring.protocols import PROTOCOLS
 from akyolo.upstream.build import build_detector
-from tests.helpers.readme_blocks import folders, fresh, table
+from tests.helpers.readme_blocks import TEXTS, folders, fresh, table
 from tests.helpers.tiny_training import MODEL, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECORDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "runs" / "records").glob("*.json"))}
-ROWS = [row for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) for row in yaml.safe_load(text)]
+MEASUREMENTS, REPRODUCE, EVALUATION = (
+    (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in ("measurements", "reproduce", "evaluation")
+)
+QUOTES = [(path, folder) for path in TEXTS for folder in folders(path.read_text(encoding="utf-8"))]
+BLOCKS = [
+    text for path in TEXTS for text in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+]
+ROWS = [row for text in BLOCKS for row in yaml.safe_load(text)]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -65,7 +72,7 @@ def test_trainings(name):
     record = RECORDS[name]
     assert record["last"] == record["curve"][-1]
     row = f"| {record['last']['map50']:.3f} | {record['last']['map']:.3f} | {record['cpu_s']:.0f} |"
-    assert row in README
+    assert row in MEASUREMENTS
 
 
 def test_speed_of_the_operator():
@@ -73,7 +80,7 @@ def test_speed_of_the_operator():
         if not variant.startswith("plain"):
             ratios = (values[f"geomean_ratio_to_{other}"] for other in ("four_gather", "plain"))
             row = " | ".join(f"{ratio:.2f}" for ratio in (*ratios, values["kept_ratio_to_plain"]))
-            assert f"| {row} |" in README
+            assert f"| {row} |" in MEASUREMENTS
 
 
 def test_speed_of_the_deformable_convolution():
@@ -82,23 +89,26 @@ def test_speed_of_the_deformable_convolution():
         inference, training = (summary[of][variant] for of in ("forward", "forward+backward"))
         ratios = [of["geomean_ratio_to_torchvision"] for of in (inference, training)]
         row = " | ".join(f"{ratio:.2f}" for ratio in (*ratios, training["kept_ratio_to_plain"]))
-        assert f"| {row} |" in README
+        assert f"| {row} |" in MEASUREMENTS
 
 
-def test_tables_of_series_are_made_of_their_records_once_more():
-    assert fresh(README) == README, "python -m tests.helpers.readme_blocks writes them"
+@pytest.mark.parametrize("path", [*dict(QUOTES)], ids=lambda path: path.name)
+def test_tables_of_series_are_made_of_their_records_once_more(path):
+    text = path.read_text(encoding="utf-8")
+    assert fresh(text) == text, "python -m tests.helpers.readme_blocks writes them"
 
 
-@pytest.mark.parametrize("folder", folders(README), ids=lambda folder: folder.name)
-def test_a_quoted_series_lies_there_with_its_plot(folder):
+@pytest.mark.parametrize(("path", "folder"), QUOTES, ids=lambda path: path.name)
+def test_a_quoted_series_lies_there_with_its_plot(path, folder):
     assert records(folder, read_spec(folder / "spec.yaml")) and table(folder) in (folder / "table.md").read_text()
-    assert f"]({(folder / 'plot.png').relative_to(ROOT)})" in README and (folder / "plot.png").exists()
+    plot = folder / "plot.png"
+    assert f"]({os.path.relpath(plot, path.parent)})" in path.read_text(encoding="utf-8") and plot.exists()
 
 
 @pytest.mark.parametrize(("name", "runs"), [("compare-shapes", 12), ("mini-yolov8n", 33)])
 def test_a_series_is_quoted_whole(name, runs):
     folder = ROOT / "runs" / "records" / name
-    assert folder in folders(README) and len(records(folder, read_spec(folder / "spec.yaml"))) == runs
+    assert folder in folders(MEASUREMENTS + REPRODUCE) and len(records(folder, read_spec(folder / "spec.yaml"))) == runs
 
 
 def test_what_the_miniature_says_of_the_papers_claims():
@@ -126,13 +136,13 @@ def test_what_the_miniature_says_of_the_papers_claims():
 
 def test_speed_of_the_model():
     rows = {row["pass"]: row for row in RECORDS["bench-model-cpu"]["rows"] if "akconv5" in row["variant"]}
-    assert f"takes {rows['training step']['ratio']:.2f} of" in README
-    assert f"inference {rows['inference']['ratio']:.2f} (" in README
+    assert f"takes {rows['training step']['ratio']:.2f} of" in MEASUREMENTS
+    assert f"inference {rows['inference']['ratio']:.2f} (" in MEASUREMENTS
 
 
 def test_the_plan_of_a_table(tmp_path, monkeypatch, capfd):
     """Its command prints what stands below it, given such a data set."""
-    _, command, plan = re.search(r"\$ (akyolo data prepare .*)\n\$ akyolo (.*)\n((?:[^$].*\n)+)", README).groups()
+    _, command, plan = re.search(r"\$ (akyolo data prepare .*)\n\$ akyolo (.*)\n((?:[^$].*\n)+)", REPRODUCE).groups()
     write_images(tmp_path, 2, 2)
     (tmp_path / "visdrone").mkdir()
     data = yaml.safe_load((tmp_path / "data.yaml").read_text()) | {"names": [f"class {number}" for number in range(10)]}
@@ -148,6 +158,6 @@ def test_one_file_under_all_protocols():
     for one in scores:
         names = [("P",), ("R",), ("mAP50", "AP50"), ("mAP", "AP")]
         cells = [next((f"{one['metrics'][n]:.3f}" for n in pair if n in one["metrics"]), "-") for pair in names]
-        assert f"| `{one['protocol']}` | {' | '.join(cells)} |" in README
+        assert f"| `{one['protocol']}` | {' | '.join(cells)} |" in EVALUATION
         nms, labels = f"{one['nms_iou']:g}, max_det {one['max_det']}", one["labels_sha256"][:12]
-        assert f"NMS IoU\n{nms}, {one['images']} images, labels `{labels}`" in README
+        assert f"NMS IoU {nms}, {one['images']} images, labels `{labels}`" in " ".join(EVALUATION.split())

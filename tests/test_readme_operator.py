@@ -1,4 +1,4 @@
-"""The README's operator of one file, as the README says: in this repository, and in a package of the user's own."""
+"""The documentation's operator of one file, as it says: in this repository, and in a package of the user's own."""
 
 import csv
 import json
@@ -18,8 +18,7 @@ from tests.helpers.tiny_training import MODEL, write_images, write_model
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Add an operator in one file\n")[2].partition("\n## ")[0]
+SECTION = (ROOT / "docs" / "add-operator.md").read_text(encoding="utf-8")
 OPERATOR, TEST = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 PYPROJECT = re.search(r"```toml\n(.*?)```", SECTION, re.DOTALL)[1]
 ROWS = yaml.safe_load(re.search(r"```yaml\n(.*?)```", SECTION, re.DOTALL)[1])
@@ -44,7 +43,7 @@ def command(folder, *words, **how):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """This repository's package and its contract, and the README's two files where it says."""
+    """This repository's package and its contract, and the two files where the page says."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "akyolo", folder / "akyolo", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("ops", "helpers"):

@@ -1,33 +1,36 @@
-"""`akyolo COMMAND ...`: upstream's modes with key=value, our own commands with --options."""
+"""Run `akyolo COMMAND ...`.
+
+Modes of Ultralytics take key=value; our own commands take --options.
+"""
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from akyolo import __version__
+from akyolo.cli import bench, compare, data, import_weights, info, modes, ops, reproduce, score, swap
 from akyolo.errors import AkyoloError, ConfigError, did_you_mean
 
 MODES = {
     "train": "train a model",
     "val": "evaluate weights",
     "predict": "run on images, videos, folders or streams",
-    "track": "follow objects through a video",
+    "track": "track objects through a video",
     "export": "to ONNX, TorchScript, OpenVINO, ...",
     "tune": "search training arguments",
     "benchmark": "speed and accuracy of the export formats",
 }
-# name, and the module that has it
-COMMANDS = {
-    "info": "info",
-    "ops": "ops",
-    "swap": "swap",
-    "compare": "compare",
-    "reproduce": "reproduce",
-    "bench": "bench",
-    "data": "data",
-    "score": "score",
-    "import": "import_weights",
+COMMANDS: dict[str, ModuleType] = {
+    "info": info,
+    "ops": ops,
+    "swap": swap,
+    "compare": compare,
+    "reproduce": reproduce,
+    "bench": bench,
+    "data": data,
+    "score": score,
+    "import": import_weights,
 }
 
 HELP = """akyolo: replaceable convolutions for Ultralytics YOLO
@@ -50,7 +53,12 @@ the output has left (`| head`).
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit as `--help` says; other exceptions are failures of ours."""
+    """Run a command, and exit with its code.
+
+    `--help` lists the exit codes.
+
+    Exceptions other than those of users' mistakes are defects of akyolo, and keep their traceback.
+    """
     try:
         _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except AkyoloError as error:
@@ -66,18 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _dispatch(words: list[str]) -> None:
+    """Run the command that the first word names."""
     if not words or words[0] in {"-h", "--help", "help"}:
         print(_help())
     elif words[0] == "--version":
-        from akyolo import __version__
-
         print(__version__)
     elif words[0] in MODES:
-        from akyolo.cli import modes
-
         modes.run(words[0], words[1:])
     elif words[0] in COMMANDS:
-        command = _command(words[0])
+        command = COMMANDS[words[0]]
         parser = argparse.ArgumentParser(prog=f"akyolo {words[0]}", description=command.SUMMARY)
         command.configure(parser)
         parse = parser.parse_intermixed_args if hasattr(command, "TAKES_PAIRS") else parser.parse_args
@@ -87,11 +92,8 @@ def _dispatch(words: list[str]) -> None:
         raise ConfigError(f"unknown command {words[0]!r}", remedy=f"{hint} `akyolo --help` shows how to use them")
 
 
-def _command(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{COMMANDS[name]}")
-
-
 def _help() -> str:
+    """Return the help of `akyolo`."""
     modes = "\n".join(f"  {name:<10} {text}" for name, text in MODES.items())
-    commands = "\n".join(f"  {name:<10} {_command(name).SUMMARY}" for name in COMMANDS)
+    commands = "\n".join(f"  {name:<10} {command.SUMMARY}" for name, command in COMMANDS.items())
     return HELP.format(modes=modes, commands=commands)

@@ -1,4 +1,7 @@
-"""Run the command line: `python -m akyolo.cli`, the form that torchrun takes."""
+"""Run the command line: `python -m akyolo.cli`.
+
+torchrun takes this form.
+"""
 
 from akyolo_command import main
 

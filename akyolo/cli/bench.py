@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from akyolo.checks import COUNTING, Numbers, check_number
 from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError, did_you_mean
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from akyolo.bench.measure import Row, Variant
 
 SUMMARY = "measure the speed and memory of operators or whole models, side by side"
+SIDES = Numbers(whole=True, at_least=64, multiple_of=32)  # pixels of an image
 
 OPS_HELP = """\
 AKConv in each of the six places where YOLOv8n downsamples, beside the paper's four gathers, torchvision's
@@ -94,10 +96,9 @@ def _checked(options: argparse.Namespace) -> "tuple[torch.device, torch.dtype]":
 
     for name in ("batch", "rounds", "threads"):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"{value} is below 1", location=f"--{name}")
-    if options.imgsz < 64 or options.imgsz % 32:
-        raise ConfigError(f"{options.imgsz} is not a multiple of 32 from 64 up", location="--imgsz")
+        if value is not None:
+            check_number(f"{value}", value, COUNTING, error=ConfigError, location=f"--{name}")
+    check_number(f"{options.imgsz}", options.imgsz, SIDES, error=ConfigError, location="--imgsz")
     if options.dtype not in DTYPES:
         raise ConfigError(f"unknown {options.dtype!r}", location="--dtype", remedy=did_you_mean(options.dtype, DTYPES))
     try:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from akyolo.checks import COUNTING, check_number
 from akyolo.cli.key_values import names_and_pairs
 from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.stdout import stdout_to_stderr
@@ -34,7 +35,7 @@ record.json. The same command goes on where it was stopped, skips what is done, 
 seeds, or with operators added at the end, it runs those too.
 
 --launcher ray spreads the runs over a Ray cluster, which starts killed ones again; --launcher slurm prints the command
-that submits them (README, On a cluster).
+that submits them (docs/cluster.md).
 """
 HOME = Path("runs", "compare")
 
@@ -63,8 +64,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"{len(names)} models named", remedy="write akyolo compare BASE key=value ...")
     base = names[0]
     name = options.name if options.name is not None else Path(base).stem
-    if options.seeds < 1:
-        raise ConfigError(f"{options.seeds} is below 1", location="--seeds")
+    check_number(f"{options.seeds}", options.seeds, COUNTING, error=ConfigError, location="--seeds")
     folder_name(name)
     if Path(base).suffix not in SUFFIXES:
         raise ConfigError(f"{base} is no model YAML", remedy="name a file that ends in .yaml or .yml")

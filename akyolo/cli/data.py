@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from akyolo.checks import Numbers
 from akyolo.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from akyolo.datasets.yolo.layout import Imported
 
 SUMMARY = "make a data set of another format ready for training"
+SHARES = Numbers(above=0, below=1)  # of the images
 
 BOXES_HELP = "exact: the pixels that VOC means (default). paper: as YOLOv5's VOC script"
 
@@ -127,9 +129,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _share(text: str) -> float:
     with suppress(ValueError):
-        if 0 < (value := float(text)) < 1:
+        if (value := float(text)) in SHARES:
             return value
-    raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    raise argparse.ArgumentTypeError(f"{text} is not {SHARES}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -4,10 +4,12 @@ import argparse
 import json
 from typing import Any
 
+from akyolo.checks import Numbers, check_number
 from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError
 
 SUMMARY = "layers, parameters and GFLOPs of a model"
+SIDES = Numbers(whole=True, at_least=32, multiple_of=32)  # pixels of an image
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +25,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         AkyoloError: a model that cannot be built or read.
     """
-    if options.imgsz < 32 or options.imgsz % 32:
-        raise ConfigError(f"--imgsz {options.imgsz} must be at least 32 pixels, and a multiple of 32")
+    check_number(f"--imgsz {options.imgsz}", options.imgsz, SIDES, error=ConfigError)
     with stdout_to_stderr():
         facts = describe(options.model, options.imgsz)
     if options.json:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from akyolo.checks import COUNTING, check_number
 from akyolo.cli.key_values import names_and_pairs
 from akyolo.cli.launchers import configure_launcher, launcher
 from akyolo.cli.stdout import stdout_to_stderr
@@ -107,8 +108,8 @@ def _chosen(options: argparse.Namespace, settings: dict[str, Any]) -> list[Chose
 
     file = Path(options.spec) if options.spec else PAPER
     content = read_spec_file(file)
-    if options.seeds is not None and options.seeds < 1:
-        raise ConfigError(f"{options.seeds} is below 1", location="--seeds")
+    if options.seeds is not None:
+        check_number(f"{options.seeds}", options.seeds, COUNTING, error=ConfigError, location="--seeds")
     seeds = content.get("seeds") or range(SEEDS) if options.seeds is None else range(options.seeds)
     tables = tables_named(content, [name.strip() for names in options.table for name in names.split(",")])
     for word in {row["row"] for table in tables for row in table["rows"]} & set(options.words):

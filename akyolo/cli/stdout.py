@@ -1,4 +1,4 @@
-"""Whose stdout it is: while a command that prints results works, nobody else's."""
+"""Keep stdout for the results of a command."""
 
 import os
 import sys
@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Upstream logs to stdout; by file descriptor, since its handlers hold the stream they began with."""
+    """Redirect what others print to stderr, in a `with` block.
+
+    Upstream logs to stdout. Its handlers keep the stream that they started with, so the file descriptor is redirected.
+    """
     sys.stdout.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from akyolo.errors import RowError
+from akyolo.checks import check_whole
 from akyolo.heads.anchors import anchor_table, at_least_float32, decode
 from akyolo.heads.losses import AnchorCriterion
 from akyolo.registry import register
@@ -42,8 +42,7 @@ class AnchorDetect(Detect):
 
     def __init__(self, ch: Sequence[int], nc: int, anchors: Any) -> None:
         nn.Module.__init__(self)  # Detect's own would build the branches of an anchor-free head
-        if isinstance(nc, bool) or not isinstance(nc, int) or nc < 1:
-            raise RowError(f"nc={nc!r} must be a whole number of at least 1")
+        check_whole(nc=nc)
         table = anchor_table(anchors, len(ch))
         self.nc, self.nl, self.na, self.no, self.reg_max = nc, len(ch), table.shape[1], nc + 5, 1
         self.stride = torch.zeros(self.nl)  # pixels; set when the model is built

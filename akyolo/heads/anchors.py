@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from akyolo.checks import Numbers
 from akyolo.errors import RowError
+
+LENGTHS = Numbers(above=0, below=2.0**128)  # of a side: what float32 can hold
 
 
 def anchor_table(anchors: Any, levels: int) -> Tensor:
@@ -53,10 +56,8 @@ def _pairs(entry: Any, level: int, remedy: str) -> list[tuple[float, float]]:
             raise RowError(f"{shown} holds something that is no pair [w, h]", remedy=remedy)
         entry = [side for pair in entry for side in pair]
     for side in entry:
-        if isinstance(side, bool) or not isinstance(side, int | float):
-            raise RowError(f"{shown} holds {side!r}, which is no number", remedy=remedy)
-        if not (0 < side <= torch.finfo(torch.float32).max):  # false for NaN too
-            raise RowError(f"{shown} holds {side!r}, which is no positive, finite length", remedy=remedy)
+        if side not in LENGTHS:
+            raise RowError(f"{shown} holds {side!r}, which is not a positive, finite number", remedy=remedy)
     if len(entry) % 2:
         raise RowError(f"{shown} has {len(entry)} numbers: a height is missing", remedy=remedy)
     return list(zip(map(float, entry[::2]), map(float, entry[1::2]), strict=True))

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from akyolo.checks import COUNTING, WHOLE, check_number
 from akyolo.errors import RowError, did_you_mean
 from akyolo.model_yaml.activation import check_activation
 from akyolo.model_yaml.lowered_rows import Plan, PlannedRow
@@ -14,7 +15,6 @@ from akyolo.model_yaml.syntax import (
     ROW,
     bind,
     block_and_operator,
-    is_whole,
     literal,
     parts,
     section,
@@ -62,10 +62,9 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
 def _checked_row(row: Any, location: str, upstream_modules: Collection[str]) -> tuple[Any, int, str, list[Any]]:
     source, repeats, name, args = parts(row, location)
     sources = source if isinstance(source, list) else [source]
-    if not sources or not all(is_whole(s) for s in sources):
+    if not sources or not all(s in WHOLE for s in sources):
         raise RowError(f"from={source!r} must be a row number, or a list of them", location=location, remedy=ROW)
-    if not is_whole(repeats) or repeats < 1:
-        raise RowError(f"repeats={repeats!r} must be a whole number of at least 1", location=location, remedy=ROW)
+    check_number(f"repeats={repeats!r}", repeats, COUNTING, location=location, remedy=ROW)
     if not isinstance(name, str):
         raise RowError(f"module {name!r} must be a name", location=location, remedy=ROW)
     _check_name(name, location, upstream_modules)
@@ -130,10 +129,9 @@ def _lower_row(
 
 def _check_channels_and_stride(arguments: Mapping[str, Any], location: str) -> None:
     channels, stride = arguments["c2"], arguments.get("stride", 1)
-    if channels != "nc" and (not is_whole(channels) or channels < 1):
-        raise RowError(f"output channels {channels!r} must be a whole number of at least 1", location=location)
-    if not is_whole(stride) or stride < 1:
-        raise RowError(f"stride={stride!r} must be a whole number of at least 1", location=location)
+    if channels != "nc":
+        check_number(f"output channels {channels!r}", channels, COUNTING, location=location)
+    check_number(f"stride={stride!r}", stride, COUNTING, location=location)
 
 
 def _inner(spec: OperatorSpec, keywords: Mapping[str, Any], location: str) -> Mapping[str, Any]:
@@ -149,10 +147,9 @@ def _inner(spec: OperatorSpec, keywords: Mapping[str, Any], location: str) -> Ma
 
 def _from_top_level(value: Any, cfg: Mapping[str, Any], location: str) -> Any:
     """In the row of a head, `anchors` is the list of that name at the top of the YAML; `nc` is for upstream to read."""
-    if value == "nc" and (not is_whole(cfg.get("nc")) or cfg["nc"] < 1):
-        raise RowError(
-            f"nc: {cfg.get('nc')!r} at the top of the file must be a whole number of classes", location=location
-        )
+    if value == "nc":
+        classes = cfg.get("nc")
+        check_number(f"nc: {classes!r} at the top of the file", classes, COUNTING, location=location)
     if value != "anchors":
         return value
     if "anchors" not in cfg:

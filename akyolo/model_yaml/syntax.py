@@ -102,10 +102,5 @@ def literal(value: Any) -> Any:
     return value
 
 
-def is_whole(value: Any) -> bool:
-    """Whether a YAML value is an integer."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)

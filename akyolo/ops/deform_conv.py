@@ -50,8 +50,8 @@ def deform_conv(
     """Deformable convolution (arXiv 1703.06211, eq. 2; with a mask arXiv 1811.11168, eq. 1).
 
     On a CPU our sampler does it, in a fraction of the time of torchvision's kernel (`akyolo bench ops --op DeformConv`;
-    figures in the README), and so it does wherever a graph is captured. On CUDA torchvision's kernel does it: which is
-    the faster there was not measured.
+    figures in docs/measurements.md), and so it does wherever a graph is captured. On CUDA torchvision's kernel does it:
+    which is the faster there was not measured.
 
     Args:
         x: (B, C, H, W), floating point.

@@ -25,8 +25,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from akyolo.checks import check_flag, check_whole
-from akyolo.errors import RowError
+from akyolo.checks import Numbers, check_flag, check_number, check_whole
 from akyolo.layers import OperatorConv
 from akyolo.registry import checkpoint_class, register
 from akyolo.sampling import converted, kernel_positions, memory_format, mix, regular_grid, sample
@@ -192,8 +191,7 @@ class IrregularConv(OperatorConv):
     ) -> None:
         check_whole(kernel_size=kernel_size, stride=stride)
         check_flag(shared=shared)
-        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 0.5:
-            raise RowError(f"epsilon={epsilon!r} must be a number between 0 and 0.5, neither included")
+        check_number(f"epsilon={epsilon!r}", epsilon, Numbers(above=0, below=0.5))
         super().__init__(c1, c2, IrregularLayer(c1, c2, kernel_size, stride), act)
         self.epsilon = epsilon
         self.positions = nn.Parameter(torch.empty(1 if shared else c1, kernel_size**2, 2))

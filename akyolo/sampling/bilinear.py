@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from akyolo.errors import RowError, did_you_mean
+from akyolo.checks import check_choice
 from akyolo.sampling.memory_formats import converted
 
 PADDING_MODES = ("zeros", "border", "official")
@@ -49,8 +49,7 @@ def sample(x: Tensor, yx: Tensor, padding_mode: str = "zeros") -> Tensor:
         >>> sample(x, torch.tensor([0.5, 1.0]).reshape(1, 1, 1, 1, 2)).item()  # row 0.5, column 1
         3.0
     """
-    if padding_mode not in PADDING_MODES:
-        raise RowError(f"unknown padding_mode {padding_mode!r}", remedy=did_you_mean(padding_mode, PADDING_MODES))
+    check_choice(PADDING_MODES, padding_mode=padding_mode)
     yx = yx.to(torch.promote_types(torch.promote_types(x.dtype, yx.dtype), torch.float32))
     bounded = yx if padding_mode == "zeros" else _on_the_map(yx, *x.shape[-2:])
     seen = _by_grid_sample(x, bounded) if _by_grid(x) else _Bags.apply(x, bounded)

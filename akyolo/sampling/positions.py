@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from akyolo.checks import check_whole
-from akyolo.errors import RowError, did_you_mean
+from akyolo.checks import FINITE, check_choice, check_whole, is_flag
+from akyolo.errors import RowError
 
 Point = tuple[float, float]
 Shape = str | Sequence[Sequence[float]]
@@ -77,19 +77,18 @@ def initial_shape(num_param: int, shape: Shape | None = None) -> tuple[Point, ..
 
 
 def _named(name: str) -> tuple[Point, ...]:
-    if name not in NAMED_SHAPES:
-        raise RowError(f"unknown shape {name!r}", remedy=did_you_mean(name, NAMED_SHAPES))
+    check_choice(NAMED_SHAPES, shape=name)
     return NAMED_SHAPES[name]
 
 
 def _listed(points: Sequence[Sequence[float]]) -> tuple[Point, ...]:
     try:
-        if any(isinstance(v, bool | str) for pair in points for v in pair):
+        if any(is_flag(v) or isinstance(v, str) for pair in points for v in pair):
             raise TypeError
         pairs = tuple((float(y), float(x)) for y, x in points)
     except (TypeError, ValueError):
         raise RowError(f"shape={points!r} is no list of points", remedy="write [[y, x], ...] in pixels") from None
-    if not all(math.isfinite(v) for pair in pairs for v in pair):
+    if not all(v in FINITE for pair in pairs for v in pair):
         raise RowError(f"shape={points!r} holds a coordinate that is not finite")
     return pairs
 

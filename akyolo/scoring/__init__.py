@@ -1,4 +1,4 @@
-"""Score detections under named protocols."""
+"""Score detections under named evaluation protocols."""
 
 from akyolo.scoring.detections import Detections
 from akyolo.scoring.ground_truth import GroundTruth, from_coco_json, from_labels

@@ -1,7 +1,9 @@
-"""How COCO scores: pycocotools, and where it is installed faster-coco-eval, which gives the same numbers sooner.
+"""Score by the protocol of COCO, with pycocotools or faster-coco-eval.
 
-Objects that are ignored without being a crowd (VOC's difficult, which pycocotools would count) are given an area beyond
-all of its ranges: in each of them it then ignores the object, and the detection that finds it.
+faster-coco-eval is used if it is installed; it returns the same numbers in less time.
+
+pycocotools ignores crowds only, and would count other ignored objects (VOC's difficult ones). They get an area beyond
+all of its area ranges: then it ignores the object, and the detection that matches it, in every range.
 """
 
 import contextlib
@@ -18,36 +20,44 @@ from akyolo.scoring.ground_truth import GroundTruth
 from akyolo.scoring.score import Metrics
 
 NAMES = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
-BUDGETS = [1, 10, 100]  # detections of a class in an image; without 100 the first number is -1
-BEYOND = 1e12  # square pixels
-AT_50, AT_75, ALL_AREAS, LARGEST_BUDGET = 0, 5, 0, 2
+MAX_DETS = [1, 10, 100]  # detections of a class in an image; without 100, pycocotools returns -1 for AP
+BEYOND_ALL_AREAS = 1e12  # square pixels
+AT_50, AT_75, ALL_AREAS, AT_100_DETECTIONS = 0, 5, 0, 2  # indices of `precision`
 
 
-def score_coco(found: Detections, truth: GroundTruth) -> tuple[Metrics, Mapping[str, Metrics]]:
-    """The twelve numbers that pycocotools prints, and AP, AP50 and AP75 by class; None where there are no objects."""
+def score_coco(detections: Detections, ground_truth: GroundTruth) -> tuple[Metrics, Mapping[str, Metrics]]:
+    """Return the twelve metrics of pycocotools, and AP by class.
+
+    Args:
+        detections: in the images of `ground_truth`, in the same order.
+        ground_truth: objects of these images.
+
+    Returns:
+        Metrics by `NAMES`, None where there is no object to measure; and AP, AP50 and AP75 of each class with objects.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
-        done = evaluated(found, truth, fast=find_spec("faster_coco_eval") is not None)
-    precision = np.asarray(done.eval["precision"])[:, :, :, ALL_AREAS, LARGEST_BUDGET]  # (T, R, K)
+        evaluation = evaluate(detections, ground_truth, fast=find_spec("faster_coco_eval") is not None)
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, ALL_AREAS, AT_100_DETECTIONS]  # (T, R, K)
     per_class = {}
-    for kind, name in enumerate(truth.names):
-        values = precision[:, :, kind]
+    for class_id, name in enumerate(ground_truth.names):
+        values = precision[:, :, class_id]
         if (values > -1).all():
             per_class[name] = {
                 "AP": float(values.mean()),
                 "AP50": float(values[AT_50].mean()),
                 "AP75": float(values[AT_75].mean()),
             }
-    numbers = np.asarray(done.stats)[: len(NAMES)]
+    numbers = np.asarray(evaluation.stats)[: len(NAMES)]
     return {name: float(v) if v >= 0 else None for name, v in zip(NAMES, numbers, strict=True)}, per_class
 
 
-def evaluated(found: Detections, truth: GroundTruth, fast: bool) -> Any:
-    """A finished `COCOeval`, or `COCOeval_faster`.
+def evaluate(detections: Detections, ground_truth: GroundTruth, fast: bool) -> Any:
+    """Return a `COCOeval` that has evaluated, accumulated and summarized.
 
     Args:
-        found: as `Detections.results` gives them.
-        truth: what is there.
-        fast: which of the two.
+        detections: clipped as `Detections.results` does.
+        ground_truth: objects of the same images.
+        fast: use faster-coco-eval; else pycocotools.
     """
     if fast:
         from faster_coco_eval import COCO
@@ -55,38 +65,49 @@ def evaluated(found: Detections, truth: GroundTruth, fast: bool) -> Any:
     else:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval as Evaluation
-    there, results = COCO(), COCO()
-    pictures = [{"id": i, "width": int(w), "height": int(h)} for i, (w, h) in enumerate(truth.sizes)]
-    categories = [{"id": kind, "name": name} for kind, name in enumerate(truth.names)]
-    there.dataset = {"images": pictures, "categories": categories, "annotations": _objects(truth)}
-    results.dataset = {"images": pictures, "categories": categories, "annotations": _results(found, truth)}
-    there.createIndex()
+    expected, results = COCO(), COCO()
+    images = [{"id": i, "width": int(w), "height": int(h)} for i, (w, h) in enumerate(ground_truth.sizes)]
+    categories = [{"id": class_id, "name": name} for class_id, name in enumerate(ground_truth.names)]
+    expected.dataset = {"images": images, "categories": categories, "annotations": _objects(ground_truth)}
+    results.dataset = {"images": images, "categories": categories, "annotations": _results(detections, ground_truth)}
+    expected.createIndex()
     results.createIndex()
-    evaluation = Evaluation(there, results, "bbox")
-    evaluation.params.maxDets = BUDGETS
+    evaluation = Evaluation(expected, results, "bbox")
+    evaluation.params.maxDets = MAX_DETS
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
     return evaluation
 
 
-def _objects(truth: GroundTruth) -> list[dict[str, Any]]:
-    area = np.where(truth.ignored & ~truth.crowd, BEYOND, truth.area)
-    return _annotations(truth.xyxy_px, truth.image, truth.classes, area=area, iscrowd=truth.crowd.astype(int))
+def _objects(ground_truth: GroundTruth) -> list[dict[str, Any]]:
+    """Return the objects as COCO annotations."""
+    area = np.where(ground_truth.ignored & ~ground_truth.crowd, BEYOND_ALL_AREAS, ground_truth.area)
+    crowd = ground_truth.crowd.astype(int)
+    return _annotations(ground_truth.xyxy_px, ground_truth.image, ground_truth.classes, area=area, iscrowd=crowd)
 
 
-def _results(found: Detections, truth: GroundTruth) -> list[dict[str, Any]]:
-    boxes = found.results(truth.sizes).astype(np.float64)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return _annotations(boxes, found.image, found.classes, area=area, score=found.scores)
+def _results(detections: Detections, ground_truth: GroundTruth) -> list[dict[str, Any]]:
+    """Return the detections as COCO results."""
+    xyxy_px = detections.results(ground_truth.sizes).astype(np.float64)
+    area = (xyxy_px[:, 2:] - xyxy_px[:, :2]).prod(axis=1)
+    return _annotations(xyxy_px, detections.image, detections.classes, area=area, score=detections.scores)
 
 
 def _annotations(
-    xyxy_px: NDArray[np.floating], image: NDArray[np.integer], classes: NDArray[np.integer], **more: NDArray[Any]
+    xyxy_px: NDArray[np.floating], image: NDArray[np.integer], classes: NDArray[np.integer], **columns: NDArray[Any]
 ) -> list[dict[str, Any]]:
-    """Plain numbers in dictionaries; ids from 1, since 0 stands for no match."""
+    """Return one dictionary for each box, in COCO's keys.
+
+    Args:
+        xyxy_px: (n, 4) corners in pixels.
+        image: (n,) index of the image.
+        classes: (n,) class ids.
+        columns: (n,) more values, by key.
+    """
     ltwh_px = np.concatenate((xyxy_px[:, :2], xyxy_px[:, 2:] - xyxy_px[:, :2]), axis=1)
-    columns = {"id": np.arange(1, len(image) + 1), "image_id": image, "category_id": classes, "bbox": ltwh_px, **more}
+    ids = np.arange(1, len(image) + 1)  # pycocotools takes the id 0 for "no match"
+    columns = {"id": ids, "image_id": image, "category_id": classes, "bbox": ltwh_px, **columns}
     columns = {"iscrowd": np.zeros(len(image), int), **columns}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -1,7 +1,7 @@
-"""Detections of a whole data set, stored once: one compressed file, which any protocol can score later.
+"""Store and read the detections of a data set.
 
-The file is an .npz of plain arrays, read without pickle: `xyxy_px`, `scores`, `classes`, `image` (which of the images),
-and `about`, a JSON text in UTF-8 with the rest.
+One compressed file serves every protocol. It is an .npz of plain arrays, read without pickle: `xyxy_px`, `scores`,
+`classes`, `image` (index of the image), and `about`, a JSON text in UTF-8 with the other fields.
 """
 
 import dataclasses
@@ -31,26 +31,26 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Detections:
-    """What a model found in the images of one split.
+    """Detections of a model in the images of one split.
 
     Args:
-        images: their names, as `akyolo.scoring.ground_truth` knows them.
-        sizes: (I, 2) integers, width and height of each in pixels.
-        names: of the classes, by index.
-        xyxy_px: (D, 4) corners in pixels of the original image, not clipped to it: a protocol clips where its
+        images: names of the I images, as in `GroundTruth`.
+        sizes: (I, 2) integers, width and height of each image in pixels.
+        names: class names by index.
+        xyxy_px: (D, 4) corners in pixels of the original image, not clipped to it: a protocol clips them if its
             program does.
-        scores: (D,) of 0 to 1; of one image, in descending order.
-        classes: (D,) integers.
-        image: (D,) integers, which of `images`.
-        nms: how they were chosen: `conf`, `iou`, `max_det`, `multi_label`, `agnostic`; None where nobody knows.
-        single_cls: whether all classes were made one.
-        only: indices of the classes whose objects count; None for all.
+        scores: (D,) in [0, 1]; descending for each image.
+        classes: (D,) integers, class ids.
+        image: (D,) integers, index of the detection's image in `images`.
+        nms: how the boxes were selected: `conf`, `iou`, `max_det`, `multi_label`, `agnostic`; None if it is unknown.
+        single_cls: whether all classes were merged into one.
+        only: class ids of the objects that are scored; None for all.
         model: `file` and `sha256` of the weights.
-        data: the data YAML.
-        split: of it.
-        annotations: whether its ground truth was a COCO json, and not its label files.
-        labels_sha256: of that ground truth; None where nobody knows.
-        final: whether the boxes are results as another program wrote them, which nobody clips any more.
+        data: path of the data YAML.
+        split: name of the split.
+        annotations: whether the ground truth was a COCO json, not label files.
+        labels_sha256: checksum of the ground truth; None if it is unknown.
+        final: whether the boxes are results of another program, which are not clipped any more.
     """
 
     images: tuple[str, ...]
@@ -71,10 +71,11 @@ class Detections:
     final: bool = False
 
     def __len__(self) -> int:
+        """Return the number of detections."""
         return len(self.scores)
 
     def to_bytes(self) -> bytes:
-        """The file, compressed; boxes and scores in float32, which is what networks give."""
+        """Return the content of the file; boxes and scores in float32."""
         about = {
             "format": FORMAT,
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ARRAYS},
@@ -92,60 +93,78 @@ class Detections:
         return buffer.getvalue()
 
     def results(self, sizes: NDArray[np.integer]) -> NDArray[np.floating]:
-        """(D, 4): the corners as a program hands them to an evaluation, within their images of these sizes (I, 2)."""
+        """Return the corners (D, 4) as evaluations take them.
+
+        They are clipped to the images, unless they are `final`.
+
+        Args:
+            sizes: (I, 2) integers, width and height of each image in pixels.
+        """
         return self.xyxy_px if self.final else clip(self.xyxy_px, sizes[self.image])
 
 
 def clip(xyxy_px: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Corners (n, 4) in pixels, moved into images of `sizes` (n, 2), width and height."""
+    """Clip boxes to their images.
+
+    Args:
+        xyxy_px: (n, 4) corners in pixels.
+        sizes: (n, 2) integers, width and height of the image of each box in pixels.
+
+    Example:
+        >>> clip(np.array([[-3.0, 5, 90, 70]]), np.array([[80, 60]])).tolist()
+        [[0.0, 5.0, 80.0, 60.0]]
+    """
     return np.clip(xyxy_px, 0, np.concatenate((sizes, sizes), axis=1))
 
 
 def read_detections(file: Path) -> Detections:
-    """Read what `Detections.to_bytes` gave.
+    """Read a file with the content of `Detections.to_bytes`.
 
     Raises:
-        ConfigError: it is no such file, or not all of it is there.
+        ConfigError: it is not such a file, or parts of it are missing.
     """
     try:
-        if file.is_file() and not zipfile.is_zipfile(file):
-            raise ValueError("it is no .npz")  # numpy would take it for a pickle, and advise to trust it
-        with np.load(file, allow_pickle=False) as stored:
+        content = io.BytesIO(file.read_bytes())
+        if not zipfile.is_zipfile(content):
+            raise ValueError("it is no .npz")  # numpy would take it for a pickle, and suggest to trust it
+        with np.load(content, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ARRAYS}
             about = json.loads(stored["about"].tobytes())
         if about.pop("format") != FORMAT:
             raise ValueError(f"not of format {FORMAT}")
         about["sizes"] = np.array(about["sizes"], np.int32).reshape(-1, 2)
         about |= {name: tuple(map(str, about[name])) for name in ("images", "names")}
-        found = Detections(**arrays, **about)
-        _check(found)
+        detections = Detections(**arrays, **about)
+        _check(detections)
     except UNREADABLE as error:
         raise ConfigError(
             f"is no file of detections ({getattr(error, 'strerror', None) or first_line(error)})",
             location=str(file),
             remedy="`akyolo val MODEL data=... protocol=...` writes one",
         ) from None
-    return found
+    return detections
 
 
-def _check(found: Detections) -> None:
-    """Shapes, types and ranges: whatever follows can rely on them."""
-    count = len(found.scores)
-    right = (
-        found.xyxy_px.shape == (count, 4)
-        and found.scores.shape == found.classes.shape == found.image.shape == (count,)
-        and len(found.sizes) == len(found.images) == len(set(found.images))
-        and all(np.issubdtype(values.dtype, np.floating) for values in (found.xyxy_px, found.scores))
-        and all(np.issubdtype(values.dtype, np.integer) for values in (found.classes, found.image))
-        and isinstance(found.nms, dict | None)
-        and isinstance(found.only, list | None)
-        and np.isfinite(found.xyxy_px).all()
-        and bool(((found.scores >= 0) & (found.scores <= 1)).all())
+def _check(detections: Detections) -> None:
+    """Refuse wrong shapes, types and ranges."""
+    count = len(detections.scores)
+    is_valid = (
+        detections.xyxy_px.shape == (count, 4)
+        and detections.scores.shape == detections.classes.shape == detections.image.shape == (count,)
+        and len(detections.sizes) == len(detections.images) == len(set(detections.images))
+        and all(np.issubdtype(values.dtype, np.floating) for values in (detections.xyxy_px, detections.scores))
+        and all(np.issubdtype(values.dtype, np.integer) for values in (detections.classes, detections.image))
+        and isinstance(detections.nms, dict | None)
+        and isinstance(detections.only, list | None)
+        and np.isfinite(detections.xyxy_px).all()
+        and bool(((detections.scores >= 0) & (detections.scores <= 1)).all())
     )
-    if not right or (count and not _within(found)):
+    if not is_valid or (count and not _indices_exist(detections)):
         raise ValueError("its parts do not fit each other")
 
 
-def _within(found: Detections) -> bool:
-    lowest, highest = min(found.image.min(), found.classes.min()), len(found.images)
-    return bool(lowest >= 0 and found.image.max() < highest and found.classes.max() < len(found.names))
+def _indices_exist(detections: Detections) -> bool:
+    """Return whether every detection has an image and a class."""
+    image, classes = detections.image, detections.classes
+    lowest = min(image.min(), classes.min())
+    return bool(lowest >= 0 and image.max() < len(detections.images) and classes.max() < len(detections.names))

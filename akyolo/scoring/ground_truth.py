@@ -1,4 +1,4 @@
-"""What is really in the images: read from a COCO json or from YOLO label files, in one form for all protocols."""
+"""Read ground truth from a COCO json or YOLO label files."""
 
 import hashlib
 import json
@@ -15,24 +15,24 @@ from akyolo.errors import DatasetError, first_line
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Labelled objects of I images.
+    """Annotated objects of I images.
 
     Args:
-        images: their names: of a json `file_name`, of label files the path within the data set.
-        sizes: (I, 2) integers, width and height of each in pixels.
-        names: of the classes, by index; of a json in the order of their category ids.
-        xyxy_px: (B, 4) corners of the objects, in pixels.
-        classes: (B,) integers.
-        image: (B,) integers, which of `images`.
-        area: (B,) square pixels: of the mask, where a json says it, else of the box.
-        crowd: (B,) whether it is a group that nobody counted (COCO's iscrowd).
-        ignored: (B,) whether it is neither to be found nor to be missed (VOC's difficult, VisDrone's score 0).
-        region_xyxy_px: (R, 4) regions in which nothing is scored (VisDrone).
-        region_image: (R,) integers, which of `images`.
-        sha256: of the label files, one after the other in the order of `images`; of a json, of what is scored, which
-            is the same in COCO's own file as in one without its masks.
+        images: names of the images: `file_name` of a json; with label files, the path within the data set.
+        sizes: (I, 2) integers, width and height of each image in pixels.
+        names: class names by index; of a json in the order of their category ids.
+        xyxy_px: (B, 4) corners of the objects in pixels.
+        classes: (B,) integers, class ids.
+        image: (B,) integers, index of the object's image in `images`.
+        area: (B,) square pixels: of the mask, if a json has it, else of the box.
+        crowd: (B,) whether it is a group of objects that were not annotated one by one (COCO's iscrowd).
+        ignored: (B,) whether it counts neither as found nor as missed (VOC's difficult, VisDrone's score 0).
+        region_xyxy_px: (R, 4) corners of regions in which nothing is scored (VisDrone).
+        region_image: (R,) integers, index of the region's image in `images`.
+        sha256: checksum of the label files, one after the other in the order of `images`; of a json, of what is scored,
+            which is the same for COCO's own file and for one without its masks.
         ids: (I,) image ids of a json, else None.
-        categories: category ids of a json by class, else None.
+        categories: category ids of a json by class id, else None.
     """
 
     images: tuple[str, ...]
@@ -50,96 +50,110 @@ class GroundTruth:
     ids: tuple[Any, ...] | None = None
     categories: tuple[Any, ...] | None = None
 
-    def as_one_class(self, name: str) -> "GroundTruth":
-        """The same objects, all of one class."""
+    def merge_classes(self, name: str) -> "GroundTruth":
+        """Return the same objects, all of one class with this name."""
         return replace(self, classes=np.zeros_like(self.classes), names=(name,))
 
-    def only(self, classes: Sequence[int]) -> "GroundTruth":
-        """The same images with the objects of these classes alone."""
-        return self._with_objects(np.isin(self.classes, classes))
+    def select_classes(self, classes: Sequence[int]) -> "GroundTruth":
+        """Return the images with the objects of these class ids."""
+        return self._select_objects(np.isin(self.classes, classes))
 
-    def _with_objects(self, kept: NDArray[np.bool_]) -> "GroundTruth":
+    def _select_objects(self, mask: NDArray[np.bool_]) -> "GroundTruth":
+        """Return the images with the objects of a mask (B,)."""
         columns = ("xyxy_px", "classes", "image", "area", "crowd", "ignored")
-        return replace(self, **{name: getattr(self, name)[kept] for name in columns})
+        return replace(self, **{name: getattr(self, name)[mask] for name in columns})
 
-    def of(self, images: Sequence[str], location: str) -> "GroundTruth":
-        """The part that these images have, in their order; a json knows them by the last part of their name.
+    def select_images(self, images: Sequence[str], location: str) -> "GroundTruth":
+        """Return these images with their objects, in this order.
+
+        Args:
+            images: names; folders and suffixes are not compared, since a json may have the file names alone.
+            location: what a message calls the ground truth.
 
         Raises:
-            DatasetError: one is unknown here, or two have one name.
+            DatasetError: an image is missing here, or two images have the same name.
         """
-        known = {_key(name): index for index, name in enumerate(self.images)}
-        keys = [_key(name) for name in images]
-        if len(known) < len(self.images) or len(set(keys)) < len(keys):
+        index_of_name = {_stem(name): index for index, name in enumerate(self.images)}
+        stems = [_stem(name) for name in images]
+        if len(index_of_name) < len(self.images) or len(set(stems)) < len(stems):
             raise DatasetError("two of its images have the same name", location=location)
-        if unknown := [name for name, key in zip(images, keys, strict=True) if key not in known]:
+        if missing := [name for name, stem in zip(images, stems, strict=True) if stem not in index_of_name]:
             raise DatasetError(
-                f"is of another data set: {unknown[0]} is none of its {len(self.images)} images", location=location
+                f"is of another data set: {missing[0]} is not one of its {len(self.images)} images", location=location
             )
-        chosen = [known[key] for key in keys]
-        place = np.full(len(self.images), -1)
-        place[chosen] = np.arange(len(chosen))
-        part, regions = self._with_objects(place[self.image] >= 0), place[self.region_image] >= 0
+        selected = [index_of_name[stem] for stem in stems]
+        new_index = np.full(len(self.images), -1)
+        new_index[selected] = np.arange(len(selected))
+        part, regions = self._select_objects(new_index[self.image] >= 0), new_index[self.region_image] >= 0
         part = replace(
             part,
             images=tuple(images),
-            sizes=self.sizes[chosen],
-            image=place[part.image],
+            sizes=self.sizes[selected],
+            image=new_index[part.image],
             region_xyxy_px=self.region_xyxy_px[regions],
-            region_image=place[self.region_image][regions],
-            ids=self.ids and tuple(self.ids[index] for index in chosen),
+            region_image=new_index[self.region_image][regions],
+            ids=self.ids and tuple(self.ids[index] for index in selected),
         )
         return replace(part, sha256=_checksum(part))
 
 
-def _key(name: str) -> str:
+def _stem(name: str) -> str:
+    """Return a file name without folders and suffix."""
     return PurePosixPath(name.replace("\\", "/")).stem
 
 
-def _checksum(truth: GroundTruth) -> str:
-    """SHA-256 of classes, images, objects and regions, in whatever order a file has them."""
-    keys = [_key(name) for name in truth.images]
-    columns = (truth.classes, truth.xyxy_px, truth.area, truth.crowd, truth.ignored)
-    objects = zip((keys[index] for index in truth.image), *(values.tolist() for values in columns), strict=True)
-    regions = zip((keys[index] for index in truth.region_image), truth.region_xyxy_px.tolist(), strict=True)
-    content = [truth.names, sorted(keys), sorted(objects), sorted(regions)]
+def _checksum(ground_truth: GroundTruth) -> str:
+    """Return the SHA-256 of what is scored, in any order."""
+    stems = [_stem(name) for name in ground_truth.images]
+    columns = (ground_truth.classes, ground_truth.xyxy_px, ground_truth.area, ground_truth.crowd, ground_truth.ignored)
+    images_of_objects = (stems[index] for index in ground_truth.image)
+    images_of_regions = (stems[index] for index in ground_truth.region_image)
+    objects = zip(images_of_objects, *(values.tolist() for values in columns), strict=True)
+    regions = zip(images_of_regions, ground_truth.region_xyxy_px.tolist(), strict=True)
+    content = [ground_truth.names, sorted(stems), sorted(objects), sorted(regions)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def from_coco_json(file: Path) -> GroundTruth:
-    """Read a COCO json; `ignore`, `difficult` and a list `ignored_regions` beside what COCO itself has.
+    """Read the ground truth from a COCO json.
+
+    Objects may also have `ignore` or `difficult`, and the file may also have a list `ignored_regions`.
+
+    Args:
+        file: the json.
 
     Raises:
-        DatasetError: it cannot be read, or lacks something.
+        DatasetError: it cannot be read, or lacks a key.
     """
     try:
-        found = json.loads(file.read_bytes())
-        images, categories = found["images"], sorted(found["categories"], key=lambda one: one["id"])
-        of_image = {one["id"]: index for index, one in enumerate(images)}
-        of_class = {one["id"]: index for index, one in enumerate(categories)}
-        if len(of_image) < len(images) or len(of_class) < len(categories):
+        content = json.loads(file.read_bytes())
+        images = content["images"]
+        categories = sorted(content["categories"], key=lambda category: category["id"])
+        index_of_image = {image["id"]: index for index, image in enumerate(images)}
+        class_of_category = {category["id"]: index for index, category in enumerate(categories)}
+        if len(index_of_image) < len(images) or len(class_of_category) < len(categories):
             raise ValueError("two images, or two categories, have one id")
-        objects = found["annotations"]
-        boxes, regions = _corners(objects), found.get("ignored_regions", ())
-        truth = GroundTruth(
-            images=tuple(str(one["file_name"]) for one in images),
-            sizes=np.array([(one["width"], one["height"]) for one in images], np.int32).reshape(-1, 2),
-            names=tuple(str(one["name"]) for one in categories),
-            xyxy_px=boxes,
-            classes=np.array([of_class[one["category_id"]] for one in objects], np.int32),
-            image=np.array([of_image[one["image_id"]] for one in objects], np.int32),
-            area=np.array([_area(one) for one in objects], np.float64),
-            crowd=np.array([bool(one.get("iscrowd")) for one in objects], bool),
-            ignored=np.array([bool(one.get("ignore") or one.get("difficult")) for one in objects], bool),
+        objects, regions = content["annotations"], content.get("ignored_regions", ())
+        ground_truth = GroundTruth(
+            images=tuple(str(image["file_name"]) for image in images),
+            sizes=np.array([(image["width"], image["height"]) for image in images], np.int32).reshape(-1, 2),
+            names=tuple(str(category["name"]) for category in categories),
+            xyxy_px=_corners(objects),
+            classes=np.array([class_of_category[annotation["category_id"]] for annotation in objects], np.int32),
+            image=np.array([index_of_image[annotation["image_id"]] for annotation in objects], np.int32),
+            area=np.array([_area(annotation) for annotation in objects], np.float64),
+            crowd=np.array([bool(annotation.get("iscrowd")) for annotation in objects], bool),
+            ignored=np.array([_is_ignored(annotation) for annotation in objects], bool),
             region_xyxy_px=_corners(regions),
-            region_image=np.array([of_image[one["image_id"]] for one in regions], np.int32),
+            region_image=np.array([index_of_image[region["image_id"]] for region in regions], np.int32),
             sha256="",
-            ids=tuple(of_image),
-            categories=tuple(of_class),
+            ids=tuple(index_of_image),
+            categories=tuple(class_of_category),
         )
-        if not all(np.isfinite(values).all() for values in (truth.xyxy_px, truth.area, truth.region_xyxy_px)):
+        numbers = (ground_truth.xyxy_px, ground_truth.area, ground_truth.region_xyxy_px)
+        if not all(np.isfinite(values).all() for values in numbers):
             raise ValueError("a box or an area is not finite")
-        return replace(truth, sha256=_checksum(truth))
+        return replace(ground_truth, sha256=_checksum(ground_truth))
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot be read as a COCO json: {first_line(error)}", location=str(file)) from None
     except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -147,26 +161,92 @@ def from_coco_json(file: Path) -> GroundTruth:
         raise DatasetError(reason, location=str(file)) from None
 
 
-def _area(one: Mapping[str, Any]) -> float:
-    area = one.get("area")
-    return float(one["bbox"][2] * one["bbox"][3] if area is None else area)
+def _is_ignored(annotation: Mapping[str, Any]) -> bool:
+    """Return whether an object is ignored without being a crowd."""
+    return bool(annotation.get("ignore") or annotation.get("difficult"))
 
 
-def _corners(annotated: Iterable[Mapping[str, Any]]) -> NDArray[np.floating]:
-    ltwh_px = np.array([one["bbox"] for one in annotated], np.float64).reshape(-1, 4)
+def _area(annotation: Mapping[str, Any]) -> float:
+    """Return the area of an object, else of its box, in square pixels."""
+    area = annotation.get("area")
+    return float(annotation["bbox"][2] * annotation["bbox"][3] if area is None else area)
+
+
+def _corners(annotations: Iterable[Mapping[str, Any]]) -> NDArray[np.floating]:
+    """Return the corners (n, 4) of COCO's boxes (left, top, width, height)."""
+    ltwh_px = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     return np.concatenate((ltwh_px[:, :2], ltwh_px[:, :2] + ltwh_px[:, 2:]), axis=1)
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """Rows of YOLO label files, independent of the sizes of the images.
+
+    Args:
+        images: names of the I images.
+        names: class names by index.
+        rows: (B, 5) class id, centre x and y, width and height; the boxes normalised to [0, 1].
+        image: (B,) integers, index of the row's image in `images`.
+        sha256: checksum of the label files, one after the other in the order of `images`.
+    """
+
+    images: tuple[str, ...]
+    names: tuple[str, ...]
+    rows: NDArray[np.floating]
+    image: NDArray[np.integer]
+    sha256: str
+
+    def in_pixels(self, sizes: NDArray[np.integer]) -> GroundTruth:
+        """Return the objects in pixels.
+
+        Args:
+            sizes: (I, 2) integers, width and height of each image in pixels.
+        """
+        wh_px = sizes[self.image].reshape(-1, 2)
+        centre, half = self.rows[:, 1:3] * wh_px, self.rows[:, 3:5] * wh_px / 2
+        no_flags = np.zeros(len(self.image), bool)
+        return GroundTruth(
+            images=self.images,
+            sizes=sizes,
+            names=self.names,
+            xyxy_px=np.concatenate((centre - half, centre + half), axis=1),
+            classes=self.rows[:, 0].astype(np.int32),
+            image=self.image,
+            area=4 * half.prod(axis=1),
+            crowd=no_flags,
+            ignored=no_flags,
+            region_xyxy_px=np.zeros((0, 4)),
+            region_image=np.zeros(0, np.int32),
+            sha256=self.sha256,
+        )
 
 
 def from_labels(
     images: Sequence[str], sizes: NDArray[np.integer], files: Sequence[Path], names: Sequence[str]
 ) -> GroundTruth:
-    """Read YOLO label files: `class x y w h` a row, centre and size as fractions, or a polygon in the place of a box.
+    """Read the ground truth from YOLO label files, as `read_label_rows`.
 
     Args:
-        images: names, in order.
-        sizes: (I, 2) integers, width and height of each in pixels.
-        files: of each, its label file; one that is not there stands for no objects.
-        names: of the classes.
+        images: names of the I images.
+        sizes: (I, 2) integers, width and height of each image in pixels.
+        files: label file of each image; if it does not exist, the image has no objects.
+        names: class names by index.
+
+    Raises:
+        DatasetError: a row that cannot be read, with its file and number.
+    """
+    return read_label_rows(images, files, names).in_pixels(sizes)
+
+
+def read_label_rows(images: Sequence[str], files: Sequence[Path], names: Sequence[str]) -> LabelRows:
+    """Read YOLO label files.
+
+    A row is `class x y w h`, centre and size normalised to [0, 1], or a class and the corners of a polygon.
+
+    Args:
+        images: names of the I images.
+        files: label file of each image; if it does not exist, the image has no objects.
+        names: class names by index.
 
     Raises:
         DatasetError: a row that cannot be read, with its file and number.
@@ -179,38 +259,26 @@ def from_labels(
             if line.strip():
                 rows.append(_row(line.split(), len(names), f"{file}:{number}"))
                 image.append(index)
-    # in float32, as YOLO's programs read them
+    # Programs of the YOLO family read labels in float32.
     values = np.array(rows, np.float32).reshape(-1, 5).astype(np.float64)
-    which = np.array(image, np.int32)
-    wh_px = sizes[which].reshape(-1, 2)
-    centre, half = values[:, 1:3] * wh_px, values[:, 3:5] * wh_px / 2
-    nothing = np.zeros(len(which), bool)
-    return GroundTruth(
-        images=tuple(images),
-        sizes=sizes,
-        names=tuple(names),
-        xyxy_px=np.concatenate((centre - half, centre + half), axis=1),
-        classes=values[:, 0].astype(np.int32),
-        image=which,
-        area=4 * half.prod(axis=1),
-        crowd=nothing,
-        ignored=nothing,
-        region_xyxy_px=np.zeros((0, 4)),
-        region_image=np.zeros(0, np.int32),
-        sha256=digest.hexdigest(),
-    )
+    return LabelRows(tuple(images), tuple(names), values, np.array(image, np.int32), digest.hexdigest())
 
 
 def _row(words: Sequence[str], classes: int, location: str) -> list[float]:
+    """Return class id, centre, width and height of a row.
+
+    Raises:
+        DatasetError: it is not a row of a label file.
+    """
     try:
-        label, *values = map(float, words)
-        if not np.isfinite([label, *values]).all() or label not in range(classes):
+        class_id, *values = map(float, words)
+        if not np.isfinite([class_id, *values]).all() or class_id not in range(classes):
             raise ValueError(f"class {words[0]} of {classes}")
         if len(values) == 4:
-            return [label, *values]
+            return [class_id, *values]
         if len(values) < 6 or len(values) % 2:
             raise ValueError(f"{len(words)} numbers")
     except ValueError as error:
         raise DatasetError(f"is no label ({first_line(error)})", location=location, remedy="class x y w h") from None
     x, y = values[::2], values[1::2]
-    return [label, (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)]
+    return [class_id, (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)]

@@ -1,6 +1,7 @@
-"""Which detection finds which object, for all images at once.
+"""Match detections with objects, for all images at once.
 
-Both rules go by score, the best first, and by IoU; they differ in what a detection does whose object is taken.
+Both rules match the detection with the highest score first, and prefer the object with the largest overlap. They differ
+in what happens to a detection whose preferred object is already matched.
 """
 
 from dataclasses import dataclass
@@ -8,113 +9,142 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = 2_000_000  # pairs at a time, for memory
+PAIRS_AT_ONCE = 2_000_000  # limits the memory
+UNMATCHED = np.iinfo(np.int64).max  # above every index, so that the minimum of both is the index
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Detections and objects of the same image and class that overlap enough.
+    """Pairs of detections and objects that overlap enough.
+
+    Both are of the same image and class.
 
     Args:
-        detection: (P,) ascending.
-        truth: (P,) which object.
-        iou: (P,) of one detection, in descending order.
+        detection: (P,) index of the detection, ascending.
+        object: (P,) index of the object.
+        iou: (P,) overlap, descending for each detection.
     """
 
     detection: NDArray[np.integer]
-    truth: NDArray[np.integer]
+    object: NDArray[np.integer]
     iou: NDArray[np.floating]
 
-    def at(self, chosen: NDArray[np.bool_]) -> "Pairs":
-        """A part, in the same order."""
-        return Pairs(self.detection[chosen], self.truth[chosen], self.iou[chosen])
+    def select(self, mask: NDArray[np.bool_]) -> "Pairs":
+        """Return the pairs where `mask` (P,) is true."""
+        return Pairs(self.detection[mask], self.object[mask], self.iou[mask])
 
 
-def overlaps(
-    one_xyxy_px: NDArray[np.floating], other_xyxy_px: NDArray[np.floating], of_one: bool = False
+def overlap(
+    xyxy_px: NDArray[np.floating], other_xyxy_px: NDArray[np.floating], over_own_area: bool = False
 ) -> NDArray[np.floating]:
-    """(n,) intersection over union of boxes (n, 4), row by row; `of_one`: over the area of the first alone."""
-    low = np.maximum(one_xyxy_px[:, :2], other_xyxy_px[:, :2])
-    high = np.minimum(one_xyxy_px[:, 2:], other_xyxy_px[:, 2:])
-    shared = (high - low).clip(0).prod(axis=1)
-    whole = (one_xyxy_px[:, 2:] - one_xyxy_px[:, :2]).prod(axis=1)
-    if not of_one:
-        whole = whole + (other_xyxy_px[:, 2:] - other_xyxy_px[:, :2]).prod(axis=1) - shared
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    """Return the overlap of boxes, row by row.
+
+    Args:
+        xyxy_px: (n, 4) corners of boxes.
+        other_xyxy_px: (n, 4) corners of the boxes that they are compared with.
+        over_own_area: divide the intersection by the area of the first box, not by that of the union.
+
+    Returns:
+        (n,) IoU, 0 for boxes without area.
+
+    Example:
+        >>> overlap(np.array([[0.0, 0, 4, 4]]), np.array([[0.0, 0, 4, 2]])).tolist()
+        [0.5]
+    """
+    low = np.maximum(xyxy_px[:, :2], other_xyxy_px[:, :2])
+    high = np.minimum(xyxy_px[:, 2:], other_xyxy_px[:, 2:])
+    intersection = (high - low).clip(0).prod(axis=1)
+    area = (xyxy_px[:, 2:] - xyxy_px[:, :2]).prod(axis=1)
+    if not over_own_area:
+        area = area + (other_xyxy_px[:, 2:] - other_xyxy_px[:, :2]).prod(axis=1) - intersection
+    return np.divide(intersection, area, out=np.zeros_like(intersection), where=area > 0)
 
 
 def find_pairs(
     group: NDArray[np.integer],
     xyxy_px: NDArray[np.floating],
-    truth_group: NDArray[np.integer],
-    truth_xyxy_px: NDArray[np.floating],
-    least: float,
-    of_detection: bool = False,
-    last_wins: bool = False,
+    object_group: NDArray[np.integer],
+    object_xyxy_px: NDArray[np.floating],
+    min_overlap: float,
+    over_own_area: bool = False,
+    prefer_last: bool = False,
 ) -> Pairs:
-    """All pairs of the same group whose overlap is `least` or more.
+    """Return the pairs of one group that overlap by `min_overlap` or more.
 
     Args:
-        group: (D,) image and class of the detections, as one number; best score first.
-        xyxy_px: (D, 4) their corners in pixels.
-        truth_group: (B,) of the objects.
-        truth_xyxy_px: (B, 4).
-        least: overlap.
-        of_detection: overlap as a share of the detection's own area, and not IoU.
-        last_wins: of two objects that overlap alike, the last comes first.
+        group: (D,) image and class of the detections as one number, in the order of descending scores.
+        xyxy_px: (D, 4) corners of the detections in pixels.
+        object_group: (B,) image and class of the objects.
+        object_xyxy_px: (B, 4) corners of the objects in pixels.
+        min_overlap: smallest overlap of a pair.
+        over_own_area: measure the overlap as a share of the detection's area, not as IoU.
+        prefer_last: of two objects with the same overlap, put the last one first.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0, 4, 4], [0, 0, 4, 2]])
+        >>> find_pairs(np.array([0, 0]), boxes, np.array([0]), boxes[:1], min_overlap=0.4).iou.tolist()
+        [1.0, 0.5]
     """
-    order = np.argsort(truth_group, kind="stable")
-    first = np.searchsorted(truth_group[order], group, "left")
-    count = np.searchsorted(truth_group[order], group, "right") - first
+    order = np.argsort(object_group, kind="stable")
+    first = np.searchsorted(object_group[order], group, "left")
+    count = np.searchsorted(object_group[order], group, "right") - first
     parts = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     ends = np.cumsum(count)
     start = 0
     while start < len(group):
         before = ends[start - 1] if start else 0
-        stop = max(int(np.searchsorted(ends, before + LARGEST, "right")), start + 1)
+        stop = max(int(np.searchsorted(ends, before + PAIRS_AT_ONCE, "right")), start + 1)
         counts = count[start:stop]
         detection = np.repeat(np.arange(start, stop), counts)
         within = np.arange(len(detection)) - np.repeat(np.cumsum(counts) - counts, counts)
-        truth = order[first[detection] + within]
-        iou = overlaps(xyxy_px[detection], truth_xyxy_px[truth], of_detection)
-        parts.append(Pairs(detection, truth, iou).at(iou >= least))
+        objects = order[first[detection] + within]
+        iou = overlap(xyxy_px[detection], object_xyxy_px[objects], over_own_area)
+        parts.append(Pairs(detection, objects, iou).select(iou >= min_overlap))
         start = stop
-    joined = Pairs(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("detection", "truth", "iou")))
-    by_wish = np.lexsort((-joined.truth if last_wins else joined.truth, -joined.iou, joined.detection))
-    return Pairs(joined.detection[by_wish], joined.truth[by_wish], joined.iou[by_wish])
+    joined = Pairs(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("detection", "object", "iou"))
+    )
+    by_preference = np.lexsort((-joined.object if prefer_last else joined.object, -joined.iou, joined.detection))
+    return Pairs(joined.detection[by_preference], joined.object[by_preference], joined.iou[by_preference])
 
 
-def first_choice(pairs: Pairs) -> Pairs:
-    """Each detection wants the object that it overlaps most, which goes to the first that wants it: others get none."""
-    wanted = pairs.at(_first_of_each(pairs.detection))
-    return wanted.at(_first_of_each(wanted.truth))
+def match_first_preference(pairs: Pairs) -> Pairs:
+    """Return the matches if detections propose to one object only.
 
-
-def best_free(pairs: Pairs) -> NDArray[np.integer]:
-    """The detections that get an object: each, in its turn, the one it overlaps most among those still free.
-
-    That is the only stable marriage where all objects prefer the better score, so all detections may ask at once, and
-    again where they were refused, until nobody asks: a few rounds, and not one step a detection.
+    Each detection prefers the object with the largest overlap. An object is matched with the detection of the highest
+    score that prefers it; the others stay unmatched.
     """
-    asking, start = np.unique(pairs.detection, return_index=True)
-    stop = np.append(start[1:], len(pairs.detection))
-    wish = start.copy()  # by place in `asking`
-    nobody = len(asking)
-    holder = np.full(int(pairs.truth.max(initial=-1)) + 1, nobody)
-    active = np.arange(nobody)
-    while len(active):
-        target = pairs.truth[wish[active]]
-        before = holder[target]
-        np.minimum.at(holder, target, active)
-        refused = active[holder[target] != active]
-        ousted = before[(before != nobody) & (before != holder[target])]
-        active = np.unique(np.concatenate((refused, ousted)))
-        wish[active] += 1
-        active = active[wish[active] < stop[active]]
-    return asking[holder[holder != nobody]]
+    preferred = pairs.select(_first_of_each(pairs.detection))
+    return preferred.select(_first_of_each(preferred.object))
+
+
+def match_best_free(pairs: Pairs) -> NDArray[np.integer]:
+    """Return the detections that are matched with the best free object.
+
+    In the order of the scores, each detection is matched with the object with the largest overlap among those that are
+    still free. This is greedy matching by score, vectorised as deferred acceptance: every object prefers the higher
+    score, so the greedy matching is the only stable one. All candidates propose at once; those that are rejected or
+    displaced propose again to their next preference. That takes a few rounds, not one step for each detection.
+    """
+    detections, first = np.unique(pairs.detection, return_index=True)
+    end = np.append(first[1:], len(pairs.detection))
+    preference = first.copy()  # the pair that each detection proposes next
+    match = np.full(int(pairs.object.max(initial=-1)) + 1, UNMATCHED)  # by object, an index in `detections`
+    candidates = np.arange(len(detections))
+    while len(candidates):
+        proposed = pairs.object[preference[candidates]]
+        previous = match[proposed]
+        np.minimum.at(match, proposed, candidates)  # the lower index has the higher score
+        rejected = candidates[match[proposed] != candidates]
+        displaced = previous[(previous != UNMATCHED) & (previous != match[proposed])]
+        candidates = np.unique(np.concatenate((rejected, displaced)))
+        preference[candidates] += 1
+        candidates = candidates[preference[candidates] < end[candidates]]
+    return detections[match[match != UNMATCHED]]
 
 
 def _first_of_each(values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return a mask of the first occurrence of each value."""
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
     return first

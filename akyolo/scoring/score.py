@@ -1,24 +1,24 @@
-"""What a protocol says, and beside every number what it was measured with."""
+"""Scores under a protocol, with the conditions that they were measured under."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Metrics = Mapping[str, float | None]
-DIGITS = 12  # of a checksum, where it is shown
+DIGITS = 12  # of a checksum that is printed
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one protocol says of detections, and what anybody needs to compare it.
+    """Metrics of detections under one protocol, and the conditions of the measurement.
 
     Args:
-        protocol: its name.
-        nms_iou: IoU above which non-maximum suppression dropped a box; None where nobody knows, or there was none.
-        max_det: how many detections of an image were kept at most; None where nobody knows.
-        labels_sha256: of the ground truth.
-        images: how many.
-        metrics: fractions, by the names of the protocol's program; None where it has nothing to measure.
-        per_class: the same by class, of those that have objects.
+        protocol: name of the protocol.
+        nms_iou: IoU above which non-maximum suppression dropped a box; None if it is unknown, or there was no NMS.
+        max_det: largest number of detections in an image; None if it is unknown.
+        labels_sha256: checksum of the ground truth.
+        images: number of images.
+        metrics: fractions, by the names of the protocol's program; None where there is nothing to measure.
+        per_class: the same for each class that has objects.
     """
 
     protocol: str
@@ -31,19 +31,26 @@ class Score:
 
 
 def table(scores: Sequence[Score]) -> str:
-    """Two lines each: what it is measured with, and its numbers."""
+    """Return two lines for each score: its conditions and its metrics.
+
+    Example:
+        >>> print(table([Score("coco", 0.7, 300, "0123456789abcdef", 5, {"AP": 0.51, "APS": None}, {})]))
+        coco           NMS IoU 0.7  max_det 300  labels 0123456789ab  5 images
+                       AP 0.510  APS -
+    """
     lines = []
-    for one in scores:
-        about = (
-            f"NMS IoU {_known(one.nms_iou)}",
-            f"max_det {_known(one.max_det)}",
-            f"labels {one.labels_sha256[:DIGITS]}",
-            f"{one.images} images",
+    for score in scores:
+        conditions = (
+            f"NMS IoU {_or_dash(score.nms_iou)}",
+            f"max_det {_or_dash(score.max_det)}",
+            f"labels {score.labels_sha256[:DIGITS]}",
+            f"{score.images} images",
         )
-        values = (f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in one.metrics.items())
-        lines += [f"{one.protocol:<14} {'  '.join(about)}", f"{'':<14} {'  '.join(values)}"]
+        values = (f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in score.metrics.items())
+        lines += [f"{score.protocol:<14} {'  '.join(conditions)}", f"{'':<14} {'  '.join(values)}"]
     return "\n".join(lines)
 
 
-def _known(value: float | None) -> str:
+def _or_dash(value: float | None) -> str:
+    """Return a number as text, a dash if it is unknown."""
     return "-" if value is None else f"{value:g}"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from akyolo.blocks.slots import KERNEL_SIZES, PLAIN
+from akyolo.checks import COUNTING, WHOLE, check_number
 from akyolo.errors import RowError, did_you_mean
-from akyolo.model_yaml.syntax import BLOCKS, ROW, bind, block_and_operator, is_whole, parts, split_mapping
+from akyolo.model_yaml.syntax import BLOCKS, ROW, bind, block_and_operator, parts, split_mapping
 from akyolo.registry import OperatorSpec, is_registered, operator
 
 PLACES = {
@@ -80,9 +81,9 @@ def place_of(row: Any, wanted: str, where: str) -> Place | None:
 
 def _is_plain(args: list[Any], kernel_size: int) -> bool:
     """[c2, 3] or [c2, 3, stride]; [c2, 1] or [c2, 1, 1]."""
-    if len(args) not in (2, 3) or not is_whole(args[1]) or args[1] != kernel_size:
+    if len(args) not in (2, 3) or args[1] not in WHOLE or args[1] != kernel_size:
         return False
-    return all(is_whole(s) and (s == 1 or (s > 0 and kernel_size != 1)) for s in args[2:])
+    return all(s in COUNTING and (s == 1 or kernel_size != 1) for s in args[2:])
 
 
 def _operator_place(spec: OperatorSpec, args: list[Any], kind: str, where: str) -> Place | None:
@@ -91,8 +92,8 @@ def _operator_place(spec: OperatorSpec, args: list[Any], kind: str, where: str) 
     bound.apply_defaults()
     if stride is None and bound.arguments.get("stride", 1) != 1:
         stride = bound.arguments["stride"]  # written nowhere, but not what a Conv would do
-    if stride is not None and (not is_whole(stride) or stride < 1):
-        raise RowError(f"stride={stride!r} must be a whole number of at least 1", location=where)
+    if stride is not None:
+        check_number(f"stride={stride!r}", stride, COUNTING, location=where)
     is_pointwise = bound.arguments.get("kernel_size") == 1 and stride in (None, 1)
     return Place([bound.arguments["c2"]], stride, kind=kind) if is_pointwise == bool(kind) else None
 

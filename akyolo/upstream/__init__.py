@@ -1,7 +1,8 @@
-"""The only package that imports ultralytics (with `upstream_blocks`, for what operators build on).
+"""Connect akyolo to Ultralytics, called upstream.
 
-`patches.TOUCHED` lists every foreign name that we change. `RELIED_ON` is every other name of upstream's that we call or
-override; a test names the first that a release changes.
+Only this package and `upstream_blocks`, which has the classes that operators build on, import ultralytics.
+`patches.TOUCHED` lists every name of upstream that akyolo changes. `RELIED_ON` lists the other names of upstream that
+akyolo calls or overrides; a test fails by name at the first that a release changes.
 """
 
 from akyolo.upstream import patches

@@ -1,4 +1,4 @@
-"""Upstream's messages, where they would say too much."""
+"""Silence upstream's messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from ultralytics.utils import LOGGER
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Upstream says nothing inside."""
+    """Suppress upstream's messages in a `with` block."""
     LOGGER.disabled = True
     try:
         yield

@@ -1,38 +1,36 @@
-"""`akyolo.YOLO`: upstream's YOLO with our trainers, our names, and results in the current folder."""
+"""Define `akyolo.YOLO`.
+
+It is the YOLO class of Ultralytics with our trainers, our model names, and results in the current folder.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from ultralytics import YOLO as UpstreamYOLO
 from ultralytics.nn.tasks import DetectionModel, guess_model_task
-from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER, YAML
+from ultralytics.utils import DEFAULT_CFG_DICT, LOGGER
 
 from akyolo.errors import ConfigError
-from akyolo.scoring.detections import FILE
-from akyolo.upstream.arguments.data import RECIPE, check_runs_nothing, embedded_data, is_embedded, resolve_data
-from akyolo.upstream.arguments.hyperparameters import check_hyperparameters
+from akyolo.scoring.protocols import score
+from akyolo.upstream.arguments.data import RECIPE, embedded_data, is_embedded, resolve_data
 from akyolo.upstream.arguments.packages import check_opset, check_packages
-from akyolo.upstream.arguments.recipes import joined, with_recipe
+from akyolo.upstream.arguments.resolve import FIXED, TrainingArguments
 from akyolo.upstream.arguments.used_by import check_augment, check_used_by, has_anchors
-from akyolo.upstream.build import built
+from akyolo.upstream.build import build_network
 from akyolo.upstream.evaluation import validator
-from akyolo.upstream.evaluation.score_file import check_scoring, score_file
+from akyolo.upstream.evaluation.data_yaml import handed_to_upstream, open_data
+from akyolo.upstream.evaluation.score_file import check_scoring, match_ground_truth
 from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.patches.dataset_scan import refusing_bad_data
-from akyolo.upstream.training import trainer
 from akyolo.upstream.training.distributed import is_only_process
+from akyolo.upstream.training.trainer import TRAINERS, hand_over
 from akyolo.upstream.training.tuning import ANCHOR_SPACE, tuning_here
-from akyolo.upstream.weights.checkpoint import WEIGHT_ARGUMENTS, check_classes, check_loadable, check_resumable
+from akyolo.upstream.weights.checkpoint import check_classes, check_loadable, check_resumable
 from akyolo.upstream.weights.warm_start import finish_loading
 
 
-def _written(arguments: dict[str, Any]) -> dict[str, Any]:
-    """All that the user wrote, in a `cfg=` file too."""
-    return {**(YAML.load(arguments["cfg"]) if arguments.get("cfg") else {}), **arguments}
-
-
 class YOLO(UpstreamYOLO):
-    """A model by the name of a YAML or of weights.
+    """A model, named by a YAML or weights.
 
     Args:
         model: a model YAML (`cfg/yolov8s-akconv5.yaml` finds the file that holds the scales), weights, or an export.
@@ -54,61 +52,73 @@ class YOLO(UpstreamYOLO):
 
     @property
     def task_map(self) -> dict[str, dict[str, Any]]:
-        """Upstream's classes with our trainers and validators in the place of its own."""
-        ours = trainer.TRAINERS | validator.VALIDATORS
+        """Return the classes of each task.
+
+        Our trainers and validators take the place of those of upstream.
+        """
+        ours = TRAINERS | validator.VALIDATORS
         return {
-            task: {role: ours.get(kind, kind) for role, kind in classes.items()}
+            task: {role: ours.get(upstream, upstream) for role, upstream in classes.items()}
             for task, classes in super().task_map.items()
         }
 
     def _new(self, cfg: str, task: str | None = None, verbose: bool = False) -> None:
+        """Build the network of a model YAML."""
         model_yaml = read_model_yaml(cfg)
         self.cfg = self.model_name = cfg
         self.task = task or guess_model_task(model_yaml)
-        # without a head that says what the task is, building a detector says what is wrong with the rows
+        # Without a head that tells the task, building a detector raises an error that names the wrong row.
         network = self._smart_load("model") if self.task else DetectionModel
-        self.model = built(network, model_yaml, verbose and is_only_process())
+        self.model = build_network(network, model_yaml, verbose and is_only_process())
         if has_anchors(self.model) and self.task != "detect":
-            raise ConfigError(f"task={task} is not what {type(self.model.model[-1]).__name__} does: it detects")
+            raise ConfigError(f"task={task} does not fit {type(self.model.model[-1]).__name__}, which detects")
         self.overrides |= {"model": cfg, "task": self.task}
         self.model.args = {**DEFAULT_CFG_DICT, **self.overrides}
         self.model.task = self.task
 
     def _load(self, weights: str, task: str | None = None) -> None:
+        """Load weights that can be read safely."""
         check_loadable(weights)
         super()._load(weights, task)
 
     def load(self, weights: Any = "yolo26n.pt") -> "YOLO":
-        """As upstream; the rows that found no weights are named."""
+        """Load weights into this model.
+
+        A line of the log names the rows that no weights fit.
+        """
         if isinstance(weights, str | Path):
             check_loadable(weights)
         super().load(weights)
         finish_loading(self.model, weights)
         return self
 
-    def train(self, **arguments: Any) -> Any:
-        """As upstream, into ./runs; without `data`, a detector trains on the embedded set.
+    def train(self, resolved: TrainingArguments | None = None, /, trainer: Any = None, **words: Any) -> Any:
+        """Train as upstream, with results in ./runs.
 
-        For `recipe` see arguments/recipes.py.
+        Without `data`, a detector trains on the embedded data set.
+
+        Args:
+            resolved: the arguments, if the caller has read and checked them; then there are no `words`.
+            trainer: the trainer class, as upstream.
+            words: the arguments of Ultralytics and of akyolo; arguments/resolve.py says which override which.
 
         Raises:
-            CheckpointError: `resume` on what holds no unfinished training.
-            ConfigError: a recipe, or an argument of ours, that cannot be used.
+            CheckpointError: `resume` on weights that hold no unfinished training.
+            ConfigError: a recipe, or an argument of akyolo, that cannot be used.
         """
         self._check_is_pytorch_model()
-        written = _written(arguments)
-        for key in WEIGHT_ARGUMENTS:
-            if isinstance(written.get(key), str | Path):
-                check_loadable(written[key])
-        if written.get("resume") is True:
+        arguments = resolved or TrainingArguments.read(words)
+        resume = arguments.stated.get("resume")
+        if resume is True:
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
-        if not written.get("resume"):  # which goes on where it was, in every sense
-            arguments = self._in_runs(self._with_recipe(arguments, written))
-        # named, so that a training on a list of data sets does not leave this process and forget our trainers
-        trainer = arguments.pop("trainer", None) or self._smart_load("trainer")
-        return super().train(trainer=trainer, **arguments)
+        if not resume:  # A resumed training keeps the arguments of its checkpoint.
+            arguments = self._resolve(arguments)
+        # Without a trainer, upstream would train on a list of data sets in another process, which does not know our
+        # trainers.
+        make_trainer = hand_over(trainer or self._smart_load("trainer"), arguments)
+        return super().train(trainer=make_trainer, **arguments.overrides)
 
-    def val(self, **arguments: Any) -> Any:
+    def val(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
         """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
 
         With `protocol`, a name of `akyolo.scoring.protocols`, the detections stay in the results folder as
@@ -119,33 +129,38 @@ class YOLO(UpstreamYOLO):
             ConfigError: `augment` with a head that upstream cannot augment for, or an unknown protocol.
             EvaluationError: upstream's NMS ran out of time.
         """
+        stated = (resolved or TrainingArguments.read(words)).stated
+        arguments = resolved.words if resolved else words
         protocol = arguments.pop("protocol", None)
         if protocol:
             check_scoring(self.task, protocol)
-        arguments = self._in_runs(self._with_data(arguments))
+        arguments = self._with_data(arguments)
         check_augment(self.model, arguments.get("augment"))
-        written = {**self.overrides, **_written(arguments)}
-        check_runs_nothing(written.get("data"), self.task)  # also what a cfg= file names
-        if not written.get("single_cls"):
-            check_classes(self.model, self.model_name, written.get("data"))
-        with refusing_bad_data(bool(written.get("allow_bad"))):
+        written = {**self.overrides, **stated, **arguments}
+        # also what a cfg= file names
+        data = open_data(written.get("data"), written.get("split") or "val", self.task, download=True)
+        if data.content and not written.get("single_cls"):
+            check_classes(self.model, self.model_name, data.name, data.content["nc"])
+        arguments = {**self._in_runs({**arguments, "data": None}), "data": data.name}
+        with refusing_bad_data(bool(written.get("allow_bad"))), handed_to_upstream(data):
             if not protocol:
                 return super().val(**arguments)
-            metrics = super().val(validator=validator.StoringValidator, **arguments)
-        self.detections = Path(metrics.save_dir) / FILE
-        return score_file(self.detections, [protocol])[0]
+            done = validator.validate_and_store(super().val, arguments)
+        self.detections = done.file
+        ground_truth = match_ground_truth(done.detections, done.ground_truth, str(data.name))
+        return score(protocol, done.detections, ground_truth)
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
-        """As upstream, into ./runs.
+        """Predict as upstream, with results in ./runs.
 
         Raises:
-            ConfigError: `augment` with a head that upstream cannot augment for.
+            ConfigError: `augment` with an anchor head, for which upstream cannot augment.
         """
         check_augment(self.model, arguments.get("augment"))
         return super().predict(source, stream, **self._in_runs(arguments))
 
     def track(self, source: Any = None, stream: bool = False, persist: bool = False, **arguments: Any) -> Any:
-        """As upstream, into ./runs.
+        """Track as upstream, with results in ./runs.
 
         Raises:
             ConfigError: the package that matches boxes to tracks is missing.
@@ -154,56 +169,80 @@ class YOLO(UpstreamYOLO):
         return super().track(source, stream, persist, **arguments)
 
     def export(self, **arguments: Any) -> Any:
-        """As upstream.
+        """Export as upstream.
 
         Raises:
-            ConfigError: a package the format needs is missing, or an opset that cannot express our operators.
+            ConfigError: a package that the format needs is missing, or the opset cannot express our operators.
         """
         self._check_is_pytorch_model()
         target = str(arguments.get("format", "torchscript")).lower()
         check_packages(target)
         check_opset(self.model, target, arguments.get("opset"))
-        return super().export(**resolve_data(arguments, self.task))  # data: images to calibrate on
+        return super().export(**resolve_data(arguments, self.task))  # `data` names the images for calibration.
 
-    def tune(self, **arguments: Any) -> Any:
-        """As upstream, by our trainers, into ./runs; without `data` as `train`.
+    def tune(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
+        """Search training arguments by our trainers.
+
+        Results are in ./runs.
+
+        Without `data`, a detector trains on the embedded data set.
+
+        Args:
+            resolved: the arguments, if the caller has read and checked them; then there are no `words`.
+            words: the arguments of `train`, and `space`, `iterations` and `use_ray`.
 
         Raises:
-            TrainingError: no training of the search came to an end.
+            TrainingError: no training of the search finished.
         """
-        if arguments.get("use_ray"):
+        arguments = resolved or TrainingArguments.read(words)
+        with_ray = arguments.words.get("use_ray")
+        if with_ray:
             check_packages("ray")
         self._check_is_pytorch_model()
-        if has_anchors(self.model) and not arguments.get("use_ray") and not arguments.get("space"):
-            arguments = {**arguments, "space": ANCHOR_SPACE}
+        # The tuner of upstream does not read the file of `cfg=`: it gets the values.
+        values = self._resolve(arguments).without(*FIXED).values
+        if has_anchors(self.model) and not with_ray and not values.get("space"):
+            values["space"] = ANCHOR_SPACE
         with tuning_here(self._smart_load("trainer")):
-            return super().tune(**self._in_runs(self._with_recipe(arguments, arguments)))
+            return super().tune(**values)
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
-        """As upstream; without `data` as `val`."""
+        """Benchmark exports as upstream.
+
+        Without `data`, they are measured on the data set of `val`.
+        """
         return super().benchmark(**resolve_data(self._with_data({**arguments, "data": data}), self.task))
 
     def _with_data(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Where the user names no data: what the weights were trained on, else, for a detector, the embedded set."""
+        """Add the default of `data`.
+
+        That is the data set on which the weights were trained, or else, for a detector, the embedded set.
+        """
         if arguments.get("data") or arguments.get("cfg"):
             return arguments
         if self.ckpt and self.overrides.get("data"):
             return {**arguments, "data": self.overrides["data"]}
         return {**arguments, "data": embedded_data()} if self.task == "detect" else arguments
 
-    def _with_recipe(self, arguments: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
-        """Data and recipe of a training; `written` also has what stands in a `cfg=` file."""
-        check_hyperparameters(written)
-        check_used_by(self.model, written)
-        arguments = arguments if written.get("data") else self._with_data(arguments)
-        of_data = None
-        if not written.get("data") and is_embedded(arguments.get("data")):
+    def _resolve(self, arguments: TrainingArguments) -> TrainingArguments:
+        """Add recipes, data set and results folder."""
+        stated = arguments.stated
+        check_used_by(self.model, stated)
+        data = stated.get("data") or self._with_data(stated).get("data")
+        data_recipe = None
+        if not stated.get("data") and is_embedded(data):
             LOGGER.info("akyolo: no data= given, so this trains on the embedded set of shapes")
-            of_data = None if written.get("recipe") else RECIPE
-        recipe = joined(self.model.yaml.get("recipe"), of_data, written.get("recipe"))
-        return with_recipe(arguments, recipe, written, self.model)
+            data_recipe = None if stated.get("recipe") else RECIPE
+        recorded = self.overrides if self.ckpt and not stated.get("cfg") else {}
+        checkpoint = {key: value for key, value in recorded.items() if key not in FIXED}
+        resolved = arguments.for_model(self.model, data_recipe, checkpoint)
+        places = self._in_runs({"data": data, "project": arguments.words.get("project")})
+        return resolved.with_values(**{key: value for key, value in places.items() if value is not None})
 
     def _in_runs(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Results lie in ./runs/<task>[/<project>]/<name>, not where the settings of Ultralytics point."""
+        """Put results in ./runs/<task>[/<project>]/<name>.
+
+        The settings of Ultralytics may name another folder.
+        """
         arguments = resolve_data(arguments, self.task)
         return {**arguments, "project": str(Path.cwd() / "runs" / str(self.task) / (arguments.get("project") or ""))}

@@ -1,10 +1,12 @@
 """`akyolo compare`, with trainings of seconds."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,26 @@ def test_a_killed_command_takes_its_run_along_and_the_same_command_resumes_it(fo
     check_resumed(home)
 
 
+def maps_of_children(process):
+    """Yield which files each child has in memory: its interpreter may not have come to our code yet."""
+    for pid in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, check=False).stdout.split():
+        with contextlib.suppress(OSError):
+            yield Path("/proc", pid.decode(), "maps").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_ctrl_c_while_a_run_starts_is_130_and_silent(folder, seconds):
+    """The terminal sends it to the command and to its run, which is still importing."""
+    process = start(folder, *quick(f"interrupted-{seconds}", "--ops", "Conv"), start_new_session=True)
+    while not any("libtorch" in maps for maps in maps_of_children(process)):
+        assert process.poll() is None
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    err = process.communicate()[1]
+    assert "Traceback" not in err and process.returncode == 130, err
+
+
 @pytest.mark.training
 def test_a_killed_run_is_named_the_others_go_on_and_the_same_command_resumes_it(folder):
     words = quick("run", "--ops", "Conv,AKConv:5")
@@ -241,7 +263,10 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         (["yolov8n.yaml", "--ops", "AKConv:5", "--where", "elan_last"], "elan_last looks for"),
         (["yolov8n.yaml", "--ops", "Conv:3", "--where", "downsample"], "downsample changes nothing"),
         (["odd.yaml", "--ops", "Conv,AKConv:5", "--where", "1"], "cannot be built"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"], "--seeds: 0 is below 1"),
+        (
+            ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--seeds", "0"],
+            "--seeds: 0 must be a whole number",
+        ),
         (
             ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "../up"],
             "'../up' is no name for a folder\n  give one by --name",
@@ -258,7 +283,7 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         ),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "epochs=x"], "'epochs=x' is of invalid type"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=no.yaml"], "there is no data set file 'no.yaml'"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=folder"], "data=folder is no data YAML"),
+        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=folder"], "data=folder is not a data YAML"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "data=['a.yaml','b.yaml']"], "several data sets"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "obj=2"], "'obj=2' has no effect"),
         (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "other.yaml"], "2 models named"),

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from akyolo.cli import COMMANDS, MODES, _command, main
+from akyolo.cli import COMMANDS, MODES, main
 from tests.helpers.commands import EVERY
 
 
@@ -48,9 +48,9 @@ def every_call(monkeypatch, error):
         raise error
 
     monkeypatch.setattr("akyolo.cli.modes.run", refuse)
-    for name in COMMANDS:
-        monkeypatch.setattr(_command(name), "configure", lambda parser: None)
-        monkeypatch.setattr(_command(name), "run", refuse)
+    for module in COMMANDS.values():
+        monkeypatch.setattr(module, "configure", lambda parser: None)
+        monkeypatch.setattr(module, "run", refuse)
     return [(name,) for name in (*MODES, *COMMANDS)]
 
 

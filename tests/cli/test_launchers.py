@@ -99,6 +99,8 @@ def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
     finally:
         for process in both:
             process.kill()
+            with process:  # closes its pipes
+                pass
 
 
 def wait_for_one(processes):

@@ -175,7 +175,7 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
     [
         (["--table", "4"], "--table: there is no table '4'\n  known: 3, elsewhere, sizes"),
         (["--table", "3", "--rows", "N=55"], "--rows: there is no row 'N=55'\n  did you mean 'N=5'?"),
-        (["--table", "3", "--seeds", "0"], "--seeds: 0 is below 1"),
+        (["--table", "3", "--seeds", "0"], "--seeds: 0 must be a whole number of at least 1"),
         (["--table", "3", "--name", "../up"], "'../up' is no name for a folder"),
         (["--table", "3", "--name", ""], "'' is no name for a folder"),
         (["--table", "3"], "table 3: where tiny-set lies is not said\n  `akyolo data prepare voc --root DIR` makes it"),

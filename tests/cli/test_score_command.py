@@ -112,7 +112,7 @@ def test_results_of_another_program(tmp_path, fails, capfd):
     coco, visdrone = json.loads(capfd.readouterr().out)
     assert coco["metrics"]["AP"] == pytest.approx(51 / 101) and visdrone["metrics"]["AP"] == 0.5
     assert coco["images"] == 2 and coco["nms_iou"] is None and coco["max_det"] is None
-    for wrong, reason in (({"image_id": 5}, "has no 5 that"), ({"category_id": 1}, "has no 1 that")):
+    for wrong, reason in (({"image_id": 5}, "5 is an id that"), ({"category_id": 1}, "1 is an id that")):
         results.write_text(json.dumps([{**rows[0], **wrong}]))
         assert reason in fails("score", str(results), "--annotations", str(truth))
     for wrong in ({"score": float("nan")}, {"score": None}, {"score": 95}, {"bbox": [8, 5, float("inf"), 20]}):

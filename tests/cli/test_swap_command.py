@@ -22,7 +22,7 @@ def test_the_file_is_the_one_we_ship_and_builds(in_tmp, capfd):
     out, err = capfd.readouterr()
     assert "akyolo: " not in err  # the name has a scale
     assert f"$ akyolo swap yolov8n.yaml {' '.join(TO_AKCONV5)} -o yolov8n-mine.yaml\n{out}```" in (
-        ROOT / "README.md"
+        ROOT / "docs" / "placing.md"
     ).read_text("utf-8")
     assert yaml.safe_load(Path("yolov8n-mine.yaml").read_text("utf-8")) == OURS
     assert [path.name for path in in_tmp.iterdir()] == ["yolov8n-mine.yaml"]
@@ -114,7 +114,7 @@ def beside(in_tmp):
         (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=a", "--kw", "shape=b"], "--kw gives 'shape' twice"),
         (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=[1"], "--kw 'shape=[1' is no YAML"),
         (["yolov8q.yaml", *TO_AKCONV5], "there is no model file 'yolov8q.yaml'"),
-        (["broken.yaml", *TO_AKCONV5], "broken.yaml, line 1: no valid YAML"),
+        (["broken.yaml", *TO_AKCONV5], "broken.yaml, line 1: not valid YAML"),
         (["best.pt", *TO_AKCONV5], "best.pt is no model YAML"),
         ([".", *TO_AKCONV5], ". is no model YAML"),
         (["folder.yaml", *TO_AKCONV5], "there is no model file 'folder.yaml'"),

@@ -2,7 +2,7 @@
 
 import argparse
 
-from akyolo.cli import COMMANDS, MODES, _command
+from akyolo.cli import COMMANDS, MODES
 
 
 def sub_commands(parser):
@@ -16,12 +16,12 @@ def sub_commands(parser):
 
 def every_command():
     """Return the words of every mode and command, sub-commands included."""
-    found = [(mode,) for mode in MODES]
-    for name in COMMANDS:
+    commands = [(mode,) for mode in MODES]
+    for name, module in COMMANDS.items():
         parser = argparse.ArgumentParser()
-        _command(name).configure(parser)
-        found += [(name, *words) for words in sub_commands(parser)]
-    return found
+        module.configure(parser)
+        commands += [(name, *words) for words in sub_commands(parser)]
+    return commands
 
 
 EVERY = every_command()

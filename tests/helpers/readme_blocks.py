@@ -1,4 +1,4 @@
-"""Tables that the README quotes from records, between `<!-- runs/records/NAME -->` and `<!-- end -->`.
+"""Tables that README and documentation quote from records, between `<!-- runs/records/NAME -->` and `<!-- end -->`.
 
 `python -m tests.helpers.readme_blocks` writes them anew, after new records in one of these folders.
 """
@@ -12,6 +12,7 @@ from akyolo.experiments.table.report import counts_beside, rendered
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+TEXTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- (runs/records/\S+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
 
 
@@ -32,4 +33,5 @@ def fresh(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(fresh(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in TEXTS:
+        path.write_text(fresh(path.read_text(encoding="utf-8")), encoding="utf-8")

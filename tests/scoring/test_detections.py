@@ -1,4 +1,4 @@
-"""The file of detections: what goes in comes out, and what is no such file is refused in one line."""
+"""The file of detections: it keeps every field, and other files are refused in one line."""
 
 import dataclasses
 import json
@@ -23,25 +23,27 @@ ABOUT = {
 
 @pytest.fixture
 def stored(tmp_path):
-    found, there = random_set(2)
+    detections, ground_truth = random_set(2)
     file = tmp_path / "detections.npz"
-    file.write_bytes(dataclasses.replace(found, **ABOUT).to_bytes())
-    return file, dataclasses.replace(found, **ABOUT), there
+    file.write_bytes(dataclasses.replace(detections, **ABOUT).to_bytes())
+    return file, dataclasses.replace(detections, **ABOUT), ground_truth
 
 
-def test_what_goes_in_comes_out(stored):
-    file, found, there = stored
+def test_a_file_keeps_every_field(stored):
+    file, detections, ground_truth = stored
     back = read_detections(file)
-    for field in dataclasses.fields(found):
-        assert np.array_equal(getattr(back, field.name), getattr(found, field.name)), field.name
+    for field in dataclasses.fields(detections):
+        assert np.array_equal(getattr(back, field.name), getattr(detections, field.name)), field.name
     for protocol in PROTOCOLS:
-        assert score(protocol, back, there) == score(protocol, found, there)
+        assert score(protocol, back, ground_truth) == score(protocol, detections, ground_truth)
 
 
 def test_it_is_compressed_and_holds_no_pickle(stored):
-    file, found, _ = stored
-    many = dataclasses.replace(found, **{n: np.tile(getattr(found, n), 50) for n in ("scores", "classes", "image")})
-    many = dataclasses.replace(many, xyxy_px=np.tile(found.xyxy_px, (50, 1)))
+    file, detections, _ = stored
+    many = dataclasses.replace(
+        detections, **{n: np.tile(getattr(detections, n), 50) for n in ("scores", "classes", "image")}
+    )
+    many = dataclasses.replace(many, xyxy_px=np.tile(detections.xyxy_px, (50, 1)))
     assert len(many.to_bytes()) < 24 * len(many) / 4
     with np.load(file, allow_pickle=False) as arrays:
         assert sorted(arrays) == ["about", "classes", "image", "scores", "xyxy_px"]
@@ -64,7 +66,7 @@ def test_every_truncation_is_refused(stored):
 
 
 def test_altered_bytes_are_refused_or_change_nothing(stored):
-    file, found, _ = stored
+    file, detections, _ = stored
     whole = file.read_bytes()
     random = np.random.default_rng(0)
     for place in random.integers(0, len(whole), 80):
@@ -73,7 +75,7 @@ def test_altered_bytes_are_refused_or_change_nothing(stored):
             back = read_detections(file)
         except ConfigError:
             continue
-        assert np.array_equal(back.xyxy_px, found.xyxy_px) and np.array_equal(back.scores, found.scores)
+        assert np.array_equal(back.xyxy_px, detections.xyxy_px) and np.array_equal(back.scores, detections.scores)
 
 
 class Payload:
@@ -116,8 +118,8 @@ def test_a_pickle_is_not_loaded(tmp_path, capsys):
     ids=str,
 )
 def test_parts_that_do_not_fit_are_refused(tmp_path, wrong):
-    found, _ = random_set(2)
-    with np.load(_written(tmp_path, found)) as arrays:
+    detections, _ = random_set(2)
+    with np.load(_written(tmp_path, detections)) as arrays:
         about = json.loads(arrays["about"].tobytes()) | wrong.get("about", {})
         parts = {name: arrays[name][:3] for name in ("classes", "image", "scores", "xyxy_px")}
     parts |= {name: values for name, values in wrong.items() if name != "about"}
@@ -126,7 +128,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path, wrong):
     refused(file)
 
 
-def _written(folder, found):
+def _written(folder, detections):
     file = folder / "right.npz"
-    file.write_bytes(found.to_bytes())
+    file.write_bytes(detections.to_bytes())
     return file

@@ -24,23 +24,23 @@ def labels(folder, *texts):
 
 def test_labels(tmp_path):
     files = labels(tmp_path, "2 0.5 0.25 0.1 0.5\n\n0 0.1 0.2 0.1 0.2\n", "1 0.5 0.5 1 1")
-    found = from_labels(("a.png", "b.png"), SIZES, files, NAMES)
+    ground_truth = from_labels(("a.png", "b.png"), SIZES, files, NAMES)
     expected = [(90, 0, 110, 60), (10, 12, 30, 36), (0, 0, 60, 90)]
-    assert found.xyxy_px == pytest.approx(np.array(expected), abs=1e-4)
-    assert found.classes.tolist() == [2, 0, 1] and found.image.tolist() == [0, 0, 1]
-    assert found.area == pytest.approx([1200, 480, 5400], abs=1e-2)
-    assert not found.crowd.any() and not found.ignored.any() and len(found.region_image) == 0
-    assert found.sha256 == hashlib.sha256(files[0].read_bytes() + files[1].read_bytes()).hexdigest()
+    assert ground_truth.xyxy_px == pytest.approx(np.array(expected), abs=1e-4)
+    assert ground_truth.classes.tolist() == [2, 0, 1] and ground_truth.image.tolist() == [0, 0, 1]
+    assert ground_truth.area == pytest.approx([1200, 480, 5400], abs=1e-2)
+    assert not ground_truth.crowd.any() and not ground_truth.ignored.any() and len(ground_truth.region_image) == 0
+    assert ground_truth.sha256 == hashlib.sha256(files[0].read_bytes() + files[1].read_bytes()).hexdigest()
 
 
 def test_an_image_without_labels_has_no_objects(tmp_path):
-    found = from_labels(("a.png", "b.png"), SIZES, labels(tmp_path, None, ""), NAMES)
-    assert found.xyxy_px.shape == (0, 4) and len(found.images) == 2
+    ground_truth = from_labels(("a.png", "b.png"), SIZES, labels(tmp_path, None, ""), NAMES)
+    assert ground_truth.xyxy_px.shape == (0, 4) and len(ground_truth.images) == 2
 
 
 def test_a_polygon_stands_for_its_box(tmp_path):
-    found = from_labels(("a.png",), SIZES[:1], labels(tmp_path, "1 0.1 0.2 0.3 0.25 0.2 0.75"), NAMES)
-    assert found.xyxy_px == pytest.approx(np.array([(20, 24, 60, 90)]), abs=1e-4)
+    ground_truth = from_labels(("a.png",), SIZES[:1], labels(tmp_path, "1 0.1 0.2 0.3 0.25 0.2 0.75"), NAMES)
+    assert ground_truth.xyxy_px == pytest.approx(np.array([(20, 24, 60, 90)]), abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -76,22 +76,29 @@ def write(folder, content):
 
 def test_a_json(tmp_path):
     file = write(tmp_path, coco())
-    found = from_coco_json(file)
-    assert found.images == ("b.jpg", "sub/a.jpg") and found.sizes.tolist() == [[60, 90], [200, 120]]
-    assert found.names == ("ant", "bee") and found.classes.tolist() == [1, 0, 0] and found.image.tolist() == [1, 0, 1]
-    assert found.xyxy_px.tolist() == [[10, 20, 40, 60], [1, 2, 4, 6], [5, 6, 12, 14]]
-    assert found.area.tolist() == [600.5, 9, 56]
-    assert found.crowd.tolist() == [False, True, False] and found.ignored.tolist() == [False, False, True]
-    assert found.region_xyxy_px.tolist() == [[100, 50, 120, 60]] and found.region_image.tolist() == [1]
+    ground_truth = from_coco_json(file)
+    assert ground_truth.images == ("b.jpg", "sub/a.jpg") and ground_truth.sizes.tolist() == [[60, 90], [200, 120]]
+    assert (
+        ground_truth.names == ("ant", "bee")
+        and ground_truth.classes.tolist() == [1, 0, 0]
+        and ground_truth.image.tolist() == [1, 0, 1]
+    )
+    assert ground_truth.xyxy_px.tolist() == [[10, 20, 40, 60], [1, 2, 4, 6], [5, 6, 12, 14]]
+    assert ground_truth.area.tolist() == [600.5, 9, 56]
+    assert ground_truth.crowd.tolist() == [False, True, False] and ground_truth.ignored.tolist() == [False, False, True]
+    assert ground_truth.region_xyxy_px.tolist() == [[100, 50, 120, 60]] and ground_truth.region_image.tolist() == [1]
 
 
-def test_the_checksum_of_a_json_is_of_what_is_scored(tmp_path):
-    """The same file with masks, in another order, or with images that nobody asks for, has the same."""
-    whole = from_coco_json(write(tmp_path, coco())).of(("images/val/b.png", "images/val/a.png"), "gt")
-    masked = [one | {"segmentation": [[1, 2, 3]], "id": n} for n, one in enumerate(reversed(coco()["annotations"]))]
+def test_the_checksum_of_a_json_covers_what_is_scored(tmp_path):
+    """Masks, the order of a file and images that are not selected do not change it."""
+    whole = from_coco_json(write(tmp_path, coco())).select_images(("images/val/b.png", "images/val/a.png"), "gt")
+    masked = [
+        annotation | {"segmentation": [[1, 2, 3]], "id": n}
+        for n, annotation in enumerate(reversed(coco()["annotations"]))
+    ]
     more = [*reversed(coco()["images"]), {"id": 8, "file_name": "c.jpg", "width": 9, "height": 9}]
     official = from_coco_json(write(tmp_path, coco(info={}, annotations=masked, images=more)))
-    assert official.of(("a.png", "b.png"), "gt").sha256 == whole.sha256 != official.sha256
+    assert official.select_images(("a.png", "b.png"), "gt").sha256 == whole.sha256 != official.sha256
     for changes in (
         {"bbox": [10, 20, 30, 41]},
         {"area": 600},
@@ -102,32 +109,37 @@ def test_the_checksum_of_a_json_is_of_what_is_scored(tmp_path):
     ):
         first, *others = coco()["annotations"]
         changed = from_coco_json(write(tmp_path, coco(annotations=[first | changes, *others])))
-        assert changed.of(("b.png", "a.png"), "gt").sha256 != whole.sha256
+        assert changed.select_images(("b.png", "a.png"), "gt").sha256 != whole.sha256
     for regions in ([], [{"image_id": 7, "bbox": [100, 50, 20, 10]}]):
         assert from_coco_json(write(tmp_path, coco(ignored_regions=regions))).sha256 != whole.sha256
 
 
-def test_an_area_that_nobody_says_is_the_boxs(tmp_path):
-    one = coco()["annotations"][0]
-    for said in ({}, {"area": None}):
-        file = write(tmp_path, coco(annotations=[{key: one[key] for key in one if key != "area"} | said]))
+def test_a_missing_area_is_that_of_the_box(tmp_path):
+    annotation = coco()["annotations"][0]
+    for missing in ({}, {"area": None}):
+        file = write(
+            tmp_path, coco(annotations=[{key: annotation[key] for key in annotation if key != "area"} | missing])
+        )
         assert from_coco_json(file).area.tolist() == [1200]
 
 
-def test_a_part_of_its_images_in_another_order(tmp_path):
+def test_selected_images_in_another_order(tmp_path):
     whole = from_coco_json(write(tmp_path, coco()))
-    both, one = whole.of(("images/val/a.png", "b.png"), "gt"), whole.of(("images/val/a.png",), "gt")
+    both, first = (
+        whole.select_images(("images/val/a.png", "b.png"), "gt"),
+        whole.select_images(("images/val/a.png",), "gt"),
+    )
     assert both.image.tolist() == [0, 1, 0] and both.sizes.tolist() == [[200, 120], [60, 90]]
-    assert one.classes.tolist() == [1, 0] and one.image.tolist() == [0, 0] and one.region_image.tolist() == [0]
-    assert len(whole.of(("b.png",), "gt").region_image) == 0
+    assert first.classes.tolist() == [1, 0] and first.image.tolist() == [0, 0] and first.region_image.tolist() == [0]
+    assert len(whole.select_images(("b.png",), "gt").region_image) == 0
 
 
-def test_images_that_it_does_not_have_or_cannot_tell_apart(tmp_path):
+def test_missing_images_and_equal_names_are_refused(tmp_path):
     whole = from_coco_json(write(tmp_path, coco()))
-    with pytest.raises(DatasetError, match=r"gt: is of another data set: c\.png is none of its 2 images"):
-        whole.of(("b.png", "c.png"), "gt")
+    with pytest.raises(DatasetError, match=r"gt: is of another data set: c\.png is not one of its 2 images"):
+        whole.select_images(("b.png", "c.png"), "gt")
     with pytest.raises(DatasetError, match="two of its images have the same name"):
-        whole.of(("x/b.png", "y/b.png"), "gt")
+        whole.select_images(("x/b.png", "y/b.png"), "gt")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from akyolo.checks import COUNTING, FROM_0, check_number
 from akyolo.datasets.yolo.plain_yaml import read_plain_yaml
 from akyolo.datasets.yolo.splits import SPLITS
 from akyolo.errors import DatasetError, did_you_mean
@@ -114,13 +115,13 @@ def _keys(kind: type) -> tuple[str, ...]:
 
 
 def _archive(read: "_Reader") -> Archive:
-    file, md5, size = read.text("file"), read.optional("md5", str), read.optional("bytes", int)
+    file, md5, size = read.text("file"), read.optional_text("md5"), read.data.get("bytes")
     if PurePosixPath(file).name != file or "\\" in file or file.startswith("."):
         raise DatasetError(f"file {file!r} must be a name without folders", location=read.location)
     if md5 is not None and not MD5.fullmatch(md5):
         raise DatasetError(f"md5 {md5!r} must be 32 hex digits in lower case", location=read.location)
-    if size is not None and size <= 0:
-        raise DatasetError(f"bytes {size} must be above 0", location=read.location)
+    if size is not None:
+        check_number(f"bytes {size!r}", size, COUNTING, error=DatasetError, location=read.location)
     urls = read.texts("urls")
     for url in urls:
         if not url.startswith(("http://", "https://")):
@@ -139,7 +140,7 @@ def _split(read: "_Reader") -> Split:
 
 
 def _source(read: "_Reader") -> Source:
-    paths = {key: read.optional(key, str) if key == "list" else read.text(key) for key in _keys(Source)}
+    paths = {key: read.optional_text(key) if key == "list" else read.text(key) for key in _keys(Source)}
     for key, path in paths.items():
         if path is not None and (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
             raise DatasetError(f"{key} {path!r} leads out of the archives", location=read.location)
@@ -157,14 +158,14 @@ class _Reader:
                 raise DatasetError(f"unknown key {key!r}", location=location, remedy=did_you_mean(str(key), keys))
         self.location, self.data = location, data
 
-    def optional(self, key: str, kind: type) -> Any:
+    def optional_text(self, key: str) -> str | None:
         value = self.data.get(key)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise DatasetError(f"{key} {value!r} must be a {kind.__name__}", location=self.location)
+        if value is not None and not isinstance(value, str):
+            raise DatasetError(f"{key} {value!r} must be a text", location=self.location)
         return value
 
     def text(self, key: str) -> str:
-        value = self.optional(key, str)
+        value = self.optional_text(key)
         if not value:
             raise DatasetError(f"{key} is missing", location=self.location)
         return value
@@ -187,7 +188,6 @@ class _Reader:
 
     def numbers(self, key: str, known: tuple[str, ...]) -> dict[str, int]:
         inner = _Reader(f"{self.location}, {key}", self.data.get(key), known)
-        for name in inner.data:
-            if inner.optional(name, int) is None or inner.data[name] < 0:
-                raise DatasetError(f"{name} must be a count", location=inner.location)
+        for name, count in inner.data.items():
+            check_number(f"{name} {count!r}", count, FROM_0, error=DatasetError, location=inner.location)
         return inner.data

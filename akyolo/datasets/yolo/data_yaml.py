@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from akyolo.checks import FROM_0
 from akyolo.datasets.formats.images import images_below
 from akyolo.datasets.yolo.plain_yaml import read_plain_yaml
 from akyolo.datasets.yolo.splits import SPLITS
@@ -83,7 +84,7 @@ def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _keypoints(file: Path, shape: Any) -> int:
-    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(isinstance(n, int) and n >= 0 for n in shape):
+    if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(n in FROM_0 for n in shape):
         what = f"kpt_shape is {shape!r}"
         raise DatasetError(what, location=str(file), remedy="kpt_shape: [17, 3]: how many, and the numbers of each")
     return int(shape[0] * shape[1])

@@ -1,12 +1,12 @@
 """The file of a spec: a mapping whose keys are all known, and none of whose own is missing."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from akyolo.checks import FINITE, FROM_0, check_number
 from akyolo.errors import ConfigError, did_you_mean, first_line
 
 NOTHING = type(None)
@@ -82,8 +82,7 @@ def _of_row(row: Mapping[str, Any], where: str) -> Iterator[tuple[Any, Mapping[s
 
 def _check_seeds(seeds: Sequence[Any]) -> None:
     for seed in seeds:
-        if type(seed) is not int or seed < 0:
-            raise ConfigError(f"seeds: {seed!r} is no whole number from 0 on")
+        check_number(f"seeds: {seed!r}", seed, FROM_0, error=ConfigError)
         if seeds.count(seed) > 1:
             raise ConfigError(f"seeds: {seed} is there twice")
 
@@ -97,7 +96,7 @@ def _check_names(names: Iterable[Any], where: str) -> None:
 def _check_numbers(numbers: Mapping[Any, Any], where: str) -> None:
     _check_names(numbers, where)
     for name, value in numbers.items():
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if value not in FINITE:
             raise ConfigError(f"{where}{name} cannot be {value!r}")
 
 

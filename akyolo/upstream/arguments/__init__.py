@@ -1,1 +1,1 @@
-"""Check and complete the arguments of a training or an evaluation."""
+"""Resolve and check the arguments of a mode."""

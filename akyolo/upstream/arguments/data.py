@@ -1,4 +1,7 @@
-"""What `data=` means: the data set that needs no download, or a YAML that holds values only."""
+"""Resolve the value of `data=`.
+
+It means the embedded data set, or a YAML that holds no code.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,27 +14,43 @@ from akyolo.datasets.yolo import data_yaml
 from akyolo.resources import packaged
 
 NAME = "shapes.yaml"
-RECIPE = "shapes"  # how to train on it
+RECIPE = "shapes"  # the recipe for the embedded data set
 SUFFIXES = (".yaml", ".yml")
 
 
 def embedded_data() -> str:
-    """What `data=` is where the user names none."""
+    """Return the path of the embedded data set.
+
+    It is the default of `data=`.
+    """
     return str(packaged("data") / NAME)
 
 
 def resolves_to_embedded(data: Any) -> bool:
-    """Whether `data=` means the embedded set: its name, unless a file of that name lies here, or its packaged file."""
+    """Return whether `data=` means the embedded set.
+
+    That is its packaged file or its name, unless the current folder has a file of that name.
+    """
     if not isinstance(data, str):
         return False
     return data in {embedded_data(), f"data/{NAME}"} or (data == NAME and not Path(NAME).is_file())
 
 
 def resolve_data(arguments: dict[str, Any], task: str | None = None) -> dict[str, Any]:
-    """The same arguments, with the embedded set drawn where `data=` means it, or one of a list of data sets does."""
+    """Replace the embedded set by drawn files.
+
+    Other data sets are checked for code.
+
+    Args:
+        arguments: of a mode; `data` may be a list of data sets.
+        task: of the model.
+
+    Returns:
+        The arguments, with the path of the drawn set as `data`.
+    """
     data = arguments.get("data")
     if isinstance(data, list | tuple):
-        return {**arguments, "data": [resolve_data({"data": one}, task)["data"] for one in data]}
+        return {**arguments, "data": [resolve_data({"data": name}, task)["data"] for name in data]}
     if resolves_to_embedded(data):
         return {**arguments, "data": str(store.prepare())}
     check_runs_nothing(data, task)
@@ -39,36 +58,45 @@ def resolve_data(arguments: dict[str, Any], task: str | None = None) -> dict[str
 
 
 def check_runs_nothing(data: Any, task: str | None = None) -> None:
-    """Refuse a data YAML with a `download:`, which upstream runs as a program; its own files may have one.
+    """Refuse a data YAML with a `download:`.
+
+    Ultralytics runs that entry as a program. Its own files may have one.
 
     Args:
-        data: what stands behind `data=`.
-        task: of the model; to classify, a folder holds images alone, and no YAML in it is read.
+        data: the value of `data=`.
+        task: of the model; for classification, a folder holds images only, and no YAML in it is read.
 
     Raises:
-        DatasetError: with file and line.
+        DatasetError: the message names file and line.
     """
     if not isinstance(data, str | Path):
         return
     for file in () if task == "classify" else _yamls_of(data):
-        if file.is_file() and not is_upstreams(file):
+        if file.is_file() and not is_upstream_file(file):
             data_yaml.check_runs_nothing(file)
 
 
 def _yamls_of(data: str | Path) -> list[Path]:
-    """The files of which upstream may read one."""
-    if (folder := Path(data)).is_dir():  # in which it looks for a YAML, below only where there is none in it
-        return next((one for end in SUFFIXES if (one := [*folder.glob(f"*{end}")] or [*folder.rglob(f"*{end}")])), [])
+    """Return the YAML files that may be read."""
+    if (folder := Path(data)).is_dir():  # Ultralytics looks in its sub-folders only if it holds no YAML itself.
+        files = ([*folder.glob(f"*{end}")] or [*folder.rglob(f"*{end}")] for end in SUFFIXES)
+        return next(filter(None, files), [])
     names = [str(data)] if Path(data).suffix in SUFFIXES else [f"{data}{suffix}" for suffix in SUFFIXES]
     return [Path(file) for file in (check_yaml(name, hard=False) for name in names) if file]
 
 
-def is_upstreams(file: Path) -> bool:
-    """Whether this is one of the files that Ultralytics installs, or a copy of it, byte by byte."""
+def is_upstream_file(file: Path) -> bool:
+    """Return whether Ultralytics installs this file.
+
+    A copy with the same bytes counts too.
+    """
     original = ROOT / "cfg" / "datasets" / file.name
     return file.resolve().is_relative_to(ROOT) or (original.is_file() and file.read_bytes() == original.read_bytes())
 
 
 def is_embedded(data: Any) -> bool:
-    """Whether this is the embedded set, by whatever path: `data=`, or what a training on it has recorded."""
+    """Return whether `data` is the embedded set.
+
+    Users write its name; trainings record the path of its drawn files.
+    """
     return resolves_to_embedded(data) or (isinstance(data, str) and Path(data) == store.data_yaml())

@@ -1,47 +1,54 @@
-"""The training arguments that akyolo adds, and the checks of their values and of upstream's.
+"""Define and check the training arguments of akyolo.
 
-Ours are valid in commands, files, checkpoints and workers, as upstream's are.
+Commands, files, checkpoints and worker processes take these arguments as they take those of Ultralytics.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from akyolo.errors import ConfigError, did_you_mean
+from akyolo.checks import COUNTING, POSITIVE, Numbers, check_choice, check_flag, check_number, is_flag
+from akyolo.errors import ConfigError
 
-# what our trainers act on, and upstream's would ignore
-OF_TRAINERS: dict[str, Any] = {
-    "recipe": None,  # which files of training arguments were applied, see arguments/recipes.py
-    "offset_lr": 1.0,  # multiplies the learning rate of whatever moves taps
-    "nan_recovery": False,  # on a loss that is not finite, reload last.pt as upstream does instead of stopping
-    "allow_bad": False,  # train although more than 1 in 1000 images, or their labels, cannot be used
-    "warmup_min_iterations": 0,  # where there is a warm-up, it lasts at least so long
-    "autoanchor": True,  # fit the anchors to the boxes where too few of these can be met
+# Our trainers act on these arguments; those of Ultralytics would ignore them.
+TRAINER_ARGUMENTS: dict[str, Any] = {
+    "recipe": None,  # the files of training arguments that were applied, see arguments/recipes.py
+    "offset_lr": 1.0,  # multiplies the learning rate of offset parameters
+    "nan_recovery": False,  # reload last.pt when a loss is not finite, as Ultralytics does, instead of stopping
+    "allow_bad": False,  # train even if more than 1 in 1000 images or label files cannot be used
+    "warmup_min_iterations": 0,  # the least length of a warm-up, if there is one
+    "autoanchor": True,  # fit the anchors to the boxes if the given ones match too few of them
 }
-# what the loss of an anchor head reads, under any trainer; `box` and `cls` are upstream's
-OF_ANCHOR_HEADS: dict[str, Any] = {
+# The loss of an anchor head reads these arguments under any trainer, with `box` and `cls` of Ultralytics.
+ANCHOR_HEAD_ARGUMENTS: dict[str, Any] = {
     "obj": 1.0,  # gain of the objectness loss
-    "anchor_t": 4.0,  # an anchor meets a box when neither side differs by more than this factor
-    "fl_gamma": 0.0,  # focal loss
+    "anchor_t": 4.0,  # an anchor matches a box if neither side differs by more than this factor
+    "fl_gamma": 0.0,  # exponent of the focal loss; 0 for none
     "cls_smoothing": 0.0,  # label smoothing
-    "cls_pos_weight": 1.0,  # of positives in the classes' cross entropy
-    "obj_pos_weight": 1.0,  # of positives in the objectness' cross entropy
+    "cls_pos_weight": 1.0,  # weight of positives in the cross entropy of the classes
+    "obj_pos_weight": 1.0,  # weight of positives in the cross entropy of the objectness
 }
-HYPERPARAMETERS = {**OF_TRAINERS, **OF_ANCHOR_HEADS}
+HYPERPARAMETERS = {**TRAINER_ARGUMENTS, **ANCHOR_HEAD_ARGUMENTS}
+# Arguments with other bounds than "at least 0".
+NUMBERS = {
+    "anchor_t": Numbers(above=1),
+    "cls_smoothing": Numbers(at_least=0, below=1),
+    "warmup_min_iterations": Numbers(at_least=0, multiple_of=1),
+}
 OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
 def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
-    """Refuse values of our arguments that no training can use; upstream's own check knows only its own keys.
+    """Refuse wrong values of our training arguments.
+
+    The check of Ultralytics covers its own arguments only.
 
     Raises:
-        ConfigError: a number out of range, or a value of another type than the default's.
+        ConfigError: a number out of range, or a value whose type is not that of the default.
     """
     for key in HYPERPARAMETERS.keys() & arguments.keys():
         value, default = arguments[key], HYPERPARAMETERS[key]
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise ConfigError(f"'{key}={value}' must be True or False")
+        if is_flag(default):
+            check_flag(error=ConfigError, **{key: value})
         elif default is None:
             if value is not None and not isinstance(value, str):
                 raise ConfigError(f"'{key}={value}' must be a name or a file, or several joined by +")
@@ -50,47 +57,38 @@ def check_hyperparameters(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_number(key: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
-        raise ConfigError(f"'{key}={value}' must be a number of at least 0", remedy=hint)
-    if key == "anchor_t" and value <= 1:
-        raise ConfigError(f"'anchor_t={value}' must be above 1: it is a ratio of sides")
-    if key == "cls_smoothing" and value >= 1:
-        raise ConfigError(f"'cls_smoothing={value}' must be below 1")
-    if key == "warmup_min_iterations" and value != int(value):
-        raise ConfigError(f"'warmup_min_iterations={value}' must be a whole number")
+    """Refuse a value outside its bounds."""
+    hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3" if isinstance(value, str) else None
+    numbers = NUMBERS.get(key, Numbers(at_least=0))
+    check_number(f"'{key}={value}'", value, numbers, error=ConfigError, remedy=hint)
 
 
 def check_training_values(arguments: Mapping[str, Any]) -> None:
-    """Refuse values that upstream would stumble over late, or read as something else.
+    """Refuse wrong values of any training argument.
+
+    Ultralytics would refuse some of them late, and misread others.
 
     Raises:
-        ConfigError: a value; the message names it and what would be right.
+        ConfigError: a value; the message names it and says what to write instead.
     """
     check_hyperparameters(arguments)
-    check_choice(arguments, "optimizer", OPTIMIZERS)
+    if arguments.get("optimizer") is not None:
+        check_choice(OPTIMIZERS, error=ConfigError, any_case=True, optimizer=arguments["optimizer"])
     sizes = arguments.get("imgsz", 640)
     sizes = sizes if isinstance(sizes, list | tuple) else [sizes]
-    if not sizes or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sizes):
+    if not sizes or not all(side in COUNTING for side in sizes):
         raise ConfigError(f"'imgsz={arguments['imgsz']}' must be a positive whole number of pixels, or [height, width]")
 
 
-def check_choice(arguments: Mapping[str, Any], key: str, choices: Iterable[str]) -> None:
-    """Refuse a value that is none of the choices, in capitals or not.
+def check_batch(value: Any, may_be_automatic: bool) -> None:
+    """Refuse a batch that is not positive.
+
+    Args:
+        value: of `batch=`.
+        may_be_automatic: accept -1 too; Ultralytics then chooses the largest batch that fits into the memory.
 
     Raises:
-        ConfigError: it names the closest.
+        ConfigError: another value.
     """
-    value = arguments.get(key)
-    if value is not None and str(value).lower() not in {choice.lower() for choice in choices}:
-        raise ConfigError(f"unknown {key} {value!r}", remedy=did_you_mean(str(value), choices))
-
-
-def check_batch(value: Any, may_be_found: bool) -> None:
-    """At least 1; in training also -1 or a fraction of the memory, for a batch that upstream finds.
-
-    Raises:
-        ConfigError: any other.
-    """
-    if not value > 0 and not (may_be_found and value == -1):
-        raise ConfigError(f"'batch={value}' must be at least 1")
+    if not (may_be_automatic and value == -1):
+        check_number(f"'batch={value}'", value, POSITIVE, expected="at least 1", error=ConfigError)

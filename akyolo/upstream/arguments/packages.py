@@ -1,4 +1,4 @@
-"""Optional packages: looked for before upstream would install them by itself."""
+"""Check optional packages before Ultralytics would install them."""
 
 from importlib.util import find_spec
 
@@ -7,7 +7,7 @@ from torch import nn
 from akyolo.errors import ConfigError
 from akyolo.registry import operators
 
-# what an export format or a mode imports: module names
+# The modules that an export format or a mode imports.
 NEEDED = {
     "onnx": ("onnx", "onnxslim", "onnxruntime"),
     "openvino": ("openvino",),
@@ -33,10 +33,13 @@ WITH_OPSET = ("onnx", "openvino", "engine")
 
 
 def check_packages(purpose: str) -> None:
-    """Look for what an export format, or tracking, needs.
+    """Refuse a purpose whose packages are not installed.
+
+    Args:
+        purpose: an export format, `track` or `ray`.
 
     Raises:
-        ConfigError: something is missing; the message holds the command that installs it.
+        ConfigError: a package is missing; the message holds the command that installs it.
     """
     missing = [name for name in NEEDED.get(purpose, ()) if find_spec(name) is None]
     if missing:
@@ -47,12 +50,14 @@ def check_packages(purpose: str) -> None:
 
 
 def check_opset(model: nn.Module, target: str, opset: int | None) -> None:
-    """Our operators are exported from the opset on that has GridSample, which most of them need.
+    """Refuse an ONNX opset without GridSample.
+
+    Most of our operators need it.
 
     Raises:
-        ConfigError: an older one, for a model with an operator of ours.
+        ConfigError: an older opset, for a model with an operator of akyolo.
     """
     ours = tuple(spec.module for spec in operators())
-    found = next((type(m).__name__ for m in model.modules() if isinstance(m, ours)), None)
-    if found and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
-        raise ConfigError(f"opset={opset} is too old for {found}", remedy=f"use opset={LOWEST_OPSET} or newer")
+    operator = next((type(module).__name__ for module in model.modules() if isinstance(module, ours)), None)
+    if operator and target in WITH_OPSET and opset is not None and opset < LOWEST_OPSET:
+        raise ConfigError(f"opset={opset} is too old for {operator}", remedy=f"use opset={LOWEST_OPSET} or newer")

@@ -1,4 +1,4 @@
-"""Which training arguments a model reads: those of an anchor head, those of learned offsets."""
+"""Tell which training arguments a model reads."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,49 +8,54 @@ from torch import nn
 from ultralytics.utils import DEFAULT_CFG
 
 from akyolo.errors import ConfigError
-from akyolo.upstream.arguments.hyperparameters import OF_ANCHOR_HEADS
+from akyolo.upstream.arguments.hyperparameters import ANCHOR_HEAD_ARGUMENTS
 
-# what upstream's other losses read, an anchor head's does not
-NOT_OF_ANCHOR_HEADS: dict[str, Any] = {"cls_pw": DEFAULT_CFG.cls_pw, "dfl": DEFAULT_CFG.dfl, "distill_model": None}
+# The other losses of Ultralytics read these arguments, the loss of an anchor head does not.
+UNREAD_BY_ANCHOR_HEADS: dict[str, Any] = {"cls_pw": DEFAULT_CFG.cls_pw, "dfl": DEFAULT_CFG.dfl, "distill_model": None}
 REMEDIES = {"cls_pw": "cls_pos_weight weighs positives, as YOLOv5's cls_pw did"}
 
 
 def modules_with(model: nn.Module, method: str) -> list[Any]:
-    """The modules that have this method."""
+    """Return the modules that have a method."""
     return [module for module in model.modules() if hasattr(module, method)]
 
 
 def offset_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """What moves taps in a model: whatever its modules yield under this name."""
+    """Return the offset parameters of a model.
+
+    Its modules yield them by a method of this name.
+    """
     return [
         parameter for module in modules_with(model, "offset_parameters") for parameter in module.offset_parameters()
     ]
 
 
 def has_anchors(model: Any) -> bool:
-    """Whether the loss of this model is that of an anchor head, and reads its arguments."""
+    """Return whether a model detects by anchors."""
     return hasattr(model.model[-1], "build_criterion")
 
 
 def check_used_by(model: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that the loss of this model does not read.
+    """Refuse arguments that the loss does not read.
 
     Raises:
-        ConfigError: one of an anchor head, with a value that says something, for a model that has none; or the
-            other way round.
+        ConfigError: an argument of anchor heads that is not at its default, for a model without one; or the other way
+            round.
     """
     head, anchored = type(model.model[-1]).__name__, has_anchors(model)
-    for key, default in (NOT_OF_ANCHOR_HEADS if anchored else OF_ANCHOR_HEADS).items():
+    for key, default in (UNREAD_BY_ANCHOR_HEADS if anchored else ANCHOR_HEAD_ARGUMENTS).items():
         if (value := arguments.get(key, default)) != default:
             why, remedy = ("has anchors", REMEDIES.get(key)) if anchored else ("has no anchors", None)
             raise ConfigError(f"'{key}={value}' has no effect: {head} {why}", remedy=remedy)
 
 
 def check_augment(model: Any, augment: Any) -> None:
-    """Upstream augments at test time for its own detection head alone, and goes on without for others.
+    """Refuse test-time augmentation for an anchor head.
+
+    Ultralytics augments for its own detection head only, and skips augmentation for other heads.
 
     Raises:
-        ConfigError: it is asked for a head of ours.
+        ConfigError: `augment=True` for an anchor head.
     """
     if augment and not isinstance(model, str | Path) and has_anchors(model):
         head = type(model.model[-1]).__name__

@@ -1,1 +1,1 @@
-"""Evaluate: validators, ground truth, and scores of stored detections."""
+"""Validate models, and score stored detections."""

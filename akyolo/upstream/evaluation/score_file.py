@@ -1,4 +1,4 @@
-"""From a file of detections, and the data set that it was made on, to scores."""
+"""Score files of detections."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,53 +11,64 @@ from akyolo.scoring.detections import Detections, read_detections
 from akyolo.scoring.ground_truth import GroundTruth, from_coco_json
 from akyolo.scoring.protocols import check_protocol, score
 from akyolo.scoring.score import DIGITS, Score
-from akyolo.upstream.arguments.check import check_data
-from akyolo.upstream.arguments.data import resolve_data
-from akyolo.upstream.evaluation.dataset import check_names, read_truth
+from akyolo.upstream.evaluation.data_yaml import open_data
+from akyolo.upstream.evaluation.evaluation_set import check_class_names, check_listed, read_evaluation_set
 
 
 def score_file(
     file: Path, protocols: Sequence[str], data: str | None = None, annotations: Path | None = None
 ) -> list[Score]:
-    """Score stored detections under each of the protocols.
+    """Score stored detections under several protocols.
 
     Args:
-        file: what `akyolo val ... protocol=` left, or, with `annotations`, a COCO json of results.
-        protocols: names.
-        data: a data YAML, in the place of the one that the file names.
-        annotations: a COCO json of the ground truth, in the place of any.
+        file: a file that `akyolo val ... protocol=` wrote; or, with `annotations`, a COCO json of results.
+        protocols: names of protocols.
+        data: path of a data YAML; None for the one that the file names.
+        annotations: a COCO json of the ground truth, used instead of a data YAML.
 
     Raises:
-        ConfigError: no such protocol, or no file of detections.
-        DatasetError: the ground truth is not there, or is not that of these detections.
+        ConfigError: there is no such protocol, or it is not a file of detections.
+        DatasetError: the ground truth does not exist, or is not that of these detections.
     """
     for protocol in protocols:
         check_protocol(protocol)
-    found, truth = read_both(file, data, annotations)
-    return [score(protocol, found, truth) for protocol in protocols]
+    detections, ground_truth = read_both(file, data, annotations)
+    return [score(protocol, detections, ground_truth) for protocol in protocols]
 
 
 def read_both(file: Path, data: str | None = None, annotations: Path | None = None) -> tuple[Detections, GroundTruth]:
-    """Return stored detections and their ground truth, in the same order of images; arguments as of `score_file`.
+    """Read stored detections and their ground truth.
+
+    Args:
+        file: as for `score_file`.
+        data: as for `score_file`.
+        annotations: as for `score_file`.
+
+    Returns:
+        Both with the images in the same order.
 
     Raises:
-        ConfigError: no file of detections.
-        DatasetError: the ground truth is not there, or is not that of these detections.
+        ConfigError: it is not a file of detections.
+        DatasetError: the ground truth does not exist, or is not that of these detections.
     """
     if file.suffix == ".json":
         if annotations is None:
             raise ConfigError(
-                "is a json of results, which does not say of what",
+                "is a json of results, which does not name its ground truth",
                 location=str(file),
                 remedy="give --annotations GT.json",
             )
         return read_coco_results(file, annotations)
-    found = read_detections(file)
-    return found, truth_for(found, str(file), data, annotations)
+    detections = read_detections(file)
+    return detections, ground_truth_for(detections, str(file), data, annotations)
 
 
 def check_scoring(task: str | None, protocol: str) -> None:
-    """Refuse an evaluation whose detections no protocol could score.
+    """Refuse a protocol that cannot score a model.
+
+    Args:
+        task: task of the model.
+        protocol: name of the protocol.
 
     Raises:
         ConfigError: there is no such protocol, or it is not for this task.
@@ -67,46 +78,63 @@ def check_scoring(task: str | None, protocol: str) -> None:
         raise ConfigError(f"protocol={protocol} scores boxes; this model is for {task}")
 
 
-def truth_for(found: Detections, source: str, data: str | None = None, annotations: Path | None = None) -> GroundTruth:
-    """Return the ground truth of detections, from `annotations`, `data`, or the data set that they name.
+def ground_truth_for(
+    detections: Detections, source: str, data: str | None = None, annotations: Path | None = None
+) -> GroundTruth:
+    """Return the ground truth of detections.
 
     Args:
-        found: the detections.
-        source: what a message calls them.
-        data: a data YAML.
-        annotations: a COCO json, in the place of any data set.
+        detections: the detections.
+        source: what a message calls the detections.
+        data: path of a data YAML; None for the one that the detections name.
+        annotations: a COCO json, used instead of a data YAML.
 
     Raises:
-        DatasetError: the ground truth is not there, or is not that of these detections.
+        DatasetError: the ground truth does not exist, or is not that of these detections.
     """
-    location = str(annotations or data or found.data)
-    if annotations:
-        truth = matched(found, from_coco_json(annotations), location)
-    else:
-        check_data(location)
-        read, _ = read_truth(resolve_data({"data": location})["data"], found.split or "val", found.images, found.sizes)
-        truth = matched(found, read, location)
-    comparable = found.annotations or not annotations  # labels and a json have no checksum in common
-    if comparable and truth.sha256 != found.labels_sha256:
-        ours, theirs = truth.sha256[:DIGITS], str(found.labels_sha256)[:DIGITS]
-        raise DatasetError(f"has other labels ({ours}) than {source} was made with ({theirs})", location=location)
-    return truth
+    location = str(annotations or data or detections.data)
+    ground_truth = from_coco_json(annotations) if annotations else _ground_truth_of_data(detections, location)
+    ground_truth = match_ground_truth(detections, ground_truth, location)
+    # Label files and a json have different checksums.
+    comparable = detections.annotations or not annotations
+    if comparable and ground_truth.sha256 != detections.labels_sha256:
+        current, stored = ground_truth.sha256[:DIGITS], str(detections.labels_sha256)[:DIGITS]
+        raise DatasetError(f"has other labels ({current}) than {source} was made with ({stored})", location=location)
+    return ground_truth
 
 
-def matched(found: Detections, truth: GroundTruth, location: str) -> GroundTruth:
-    """Return the part of `truth` that these detections are of, in their order of images.
+def _ground_truth_of_data(detections: Detections, data: str) -> GroundTruth:
+    """Read the ground truth of detections from a data set."""
+    split = detections.split or "val"
+    content = open_data(data, split).content
+    if content is None:
+        raise DatasetError("is no data YAML", location=data, remedy="give --data DATA.yaml")
+    check_listed(content, split, detections.images)
+    return read_evaluation_set(content, split, detections.images).ground_truth(detections.sizes)
+
+
+def match_ground_truth(detections: Detections, ground_truth: GroundTruth, location: str) -> GroundTruth:
+    """Select the ground truth of detections, in their order of images.
+
+    Args:
+        detections: the detections.
+        ground_truth: of these images, and maybe of more.
+        location: what a message calls the ground truth.
 
     Raises:
         DatasetError: an image, a class or a size differs.
     """
-    if truth.images != found.images:
-        truth = truth.of(found.images, location)
-    if found.only is not None:
-        truth = truth.only(found.only)
-    if found.single_cls:
-        truth = truth.as_one_class(found.names[0])
-    check_names(found.names, truth.names, location)
-    if len(wrong := np.flatnonzero((truth.sizes != found.sizes).any(axis=1))):
-        name, there, here = found.images[wrong[0]], truth.sizes[wrong[0]], found.sizes[wrong[0]]
-        raise DatasetError(f"{name} is {there[0]}x{there[1]} there, and was {here[0]}x{here[1]}", location=location)
-    return truth
+    if ground_truth.images != detections.images:
+        ground_truth = ground_truth.select_images(detections.images, location)
+    if detections.only is not None:
+        ground_truth = ground_truth.select_classes(detections.only)
+    if detections.single_cls:
+        ground_truth = ground_truth.merge_classes(detections.names[0])
+    check_class_names(detections.names, ground_truth.names, location)
+    if len(wrong := np.flatnonzero((ground_truth.sizes != detections.sizes).any(axis=1))):
+        name = detections.images[wrong[0]]
+        here, there = ("x".join(map(str, sizes[wrong[0]])) for sizes in (ground_truth.sizes, detections.sizes))
+        raise DatasetError(
+            f"{name} has {here} pixels in the ground truth, but {there} in the detections", location=location
+        )
+    return ground_truth

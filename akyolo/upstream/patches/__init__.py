@@ -36,7 +36,11 @@ SEAM, SCAN, DEFAULTS = (
     "upstream/patches/dataset_scan.py",
     "upstream/patches/defaults.py",
 )
-DISTRIBUTED, LOGS = "upstream/training/distributed.py", "upstream/logs.py"
+DISTRIBUTED, LOGS, OPENING = (
+    "upstream/training/distributed.py",
+    "upstream/logs.py",
+    "upstream/evaluation/data_yaml.py",
+)
 TOUCHED = (
     Touched("ultralytics.nn.tasks.parse_model", REPLACED, SEAM, "lower our rows, call the original, fill them in"),
     Touched("ultralytics.nn.tasks.DetectionModel.init_criterion", REPLACED, SEAM, "ask the head for its loss first"),
@@ -65,6 +69,8 @@ TOUCHED = (
         "upstream/evaluation/validator.py",
         "an NMS that gives up is an error, not a warning",
     ),
+    Touched("ultralytics.data.utils.is_tarfile", FOR_ONE_CALL, OPENING, "a data YAML is not opened as an archive"),
+    Touched("ultralytics.engine.validator.check_det_dataset", FOR_ONE_CALL, OPENING, "it gets what is already read"),
     Touched("torch.nn.parallel.DistributedDataParallel", FOR_ONE_CALL, DISTRIBUTED, "workers on CPU"),
     Touched("ultralytics.engine.validator.AutoBackend", FOR_ONE_CALL, DISTRIBUTED, "workers on CPU"),
     Touched("ultralytics.engine.validator.get_torch_device_backend", FOR_ONE_CALL, DISTRIBUTED, "workers on CPU"),

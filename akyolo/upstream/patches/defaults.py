@@ -7,7 +7,7 @@ from ultralytics.utils.callbacks.base import default_callbacks
 from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.errors import ConfigError
-from akyolo.upstream.arguments.hyperparameters import HYPERPARAMETERS, OF_TRAINERS
+from akyolo.upstream.arguments.hyperparameters import HYPERPARAMETERS, TRAINER_ARGUMENTS
 
 
 def install() -> None:
@@ -35,7 +35,7 @@ def refuse_under_stock_trainer(trainer: Any) -> None:
     """
     if getattr(trainer, "understands_akyolo", False):
         return
-    for key, default in OF_TRAINERS.items():
+    for key, default in TRAINER_ARGUMENTS.items():
         if (value := getattr(trainer.args, key, default)) != default:
             name = f"{type(trainer).__module__}.{type(trainer).__name__}"
             raise ConfigError(f"'{key}={value}' has no effect under {name}: train with akyolo.YOLO")

@@ -1,1 +1,1 @@
-"""Train: the trainers of Ultralytics and what ours add to them."""
+"""Train models: what our trainers add."""

@@ -1,4 +1,7 @@
-"""Anchors that meet the boxes of the data set, before a training starts (YOLOv5's autoanchor)."""
+"""Fit anchors to a data set.
+
+YOLOv5 calls this autoanchor.
+"""
 
 from typing import Any
 
@@ -12,17 +15,22 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from akyolo.heads.anchor_fit import best_possible_recall, fit_anchors
 
-ENOUGH = 0.98  # of the boxes
+ENOUGH = 0.98  # the share of boxes that given anchors must match
 
 
 class FittedAnchors(BaseTrainer):
-    """A trainer that replaces the anchors of an anchor head where they meet too few boxes, and says so.
+    """A trainer that fits anchors to boxes.
 
-    Every process of a training comes to the same anchors: it sees the same labels, and the fit is seeded.
+    It replaces anchors that match too few boxes.
+
+    Every process of a training computes the same anchors: it reads the same labels, and the fit is seeded.
     """
 
     def _build_train_pipeline(self) -> None:
-        """As upstream; once, since it is called again when memory runs out."""
+        """Build as upstream, then fit the anchors, once.
+
+        Ultralytics calls this method again when memory runs out.
+        """
         super()._build_train_pipeline()
         head: Any = unwrap_model(self.model).model[-1] if hasattr(unwrap_model(self.model), "model") else None
         if self.args.autoanchor and not self.resume and self.ema is None and hasattr(head, "anchors_px"):
@@ -30,33 +38,52 @@ class FittedAnchors(BaseTrainer):
 
 
 def fit(head: Any, wh_px: NDArray[np.floating], anchor_t: float) -> None:
-    """Check the anchors of `head` against boxes (n, 2), w and h in pixels; replace them in place if that is better."""
+    """Replace anchors if others match more boxes.
+
+    Args:
+        head: an anchor head.
+        wh_px: (n, 2), width and height of the boxes in pixels.
+        anchor_t: an anchor matches a box if neither side differs by more than this factor.
+    """
     recall = best_possible_recall(wh_px, head.anchors_px.cpu(), anchor_t)
-    found = f"akyolo: the anchors can meet {recall:.1%} of {len(wh_px)} boxes (anchor_t={anchor_t:g})"
+    summary = f"akyolo: the anchors match {recall:.1%} of {len(wh_px)} boxes (anchor_t={anchor_t:g})"
     if recall >= ENOUGH:
-        LOGGER.info(found)
+        LOGGER.info(summary)
         return
     levels, per_level, _ = head.anchors_px.shape
     fitted = fit_anchors(wh_px, levels, per_level, anchor_t)
     reached = 0.0 if fitted is None else best_possible_recall(wh_px, fitted, anchor_t)
     if fitted is None or reached <= recall:
-        LOGGER.warning(f"{found}, and none were found that meet more; they stay as they are")
+        LOGGER.warning(f"{summary}; no better anchors were found, so they stay as they are")
         return
     head.anchors_px.copy_(fitted)
-    LOGGER.info(f"{found}, now {reached:.1%} with anchors of their own, w and h in pixels by level:")
+    LOGGER.info(f"{summary}, now {reached:.1%} with fitted anchors; width and height in pixels by level:")
     for level in fitted.tolist():
         LOGGER.info("akyolo:   " + ", ".join(f"{w:g},{h:g}" for w, h in level))
 
 
 def _size(file: str) -> tuple[int, int]:
-    """Height and width of an image, from its header; where upstream has thrown them away, for `rect=True`."""
+    """Return height and width of an image.
+
+    They come from its header.
+
+    Ultralytics drops the sizes it has read when `rect=True`.
+    """
     with Image.open(file) as image:
         width, height = exif_size(image)
     return height, width
 
 
 def box_sizes(labels: list[dict[str, Any]], imgsz: int) -> NDArray[np.floating]:
-    """(n, 2): w and h in pixels of all boxes of a data set, its images scaled to `imgsz` on their longer side."""
+    """Return the box sizes of a data set.
+
+    Args:
+        labels: as the data set of Ultralytics holds them, an entry for each image.
+        imgsz: the longer side to which images are scaled, in pixels.
+
+    Returns:
+        (n, 2): width and height in pixels.
+    """
     sizes = []
     for label in labels:
         height, width = label["shape"] if "shape" in label else _size(label["im_file"])

@@ -1,4 +1,4 @@
-"""A loss that is not finite stops the training at that step, with what is needed to see it again."""
+"""Stop at a loss that is not finite."""
 
 from typing import Any
 
@@ -12,22 +12,31 @@ from akyolo.upstream.weights.checkpoint import save_whole
 
 
 class FiniteLoss(BaseTrainer):
-    """A trainer that looks at every loss before it reaches the weights; upstream looks once an epoch.
+    """A trainer that checks every loss.
 
-    With `nan_recovery=True` upstream's own way is left alone: reload last.pt, three times at most.
+    A loss that is not finite does not reach the weights.
+
+    Ultralytics checks once an epoch. With `nan_recovery=True` its own recovery runs instead: it reloads last.pt, at
+    most three times.
     """
 
     _loss: Tensor | None = None
     _batch: dict[str, Any]
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As upstream; the batch is remembered for a dump."""
+        """Preprocess as upstream; keep the batch.
+
+        A dump of the step needs it.
+        """
         self._batch = super().preprocess_batch(batch)
         return self._batch
 
     @property
     def loss(self) -> Tensor | None:
-        """The loss of the present step, which upstream's training loop sets before it goes backward."""
+        """Return the loss of this step.
+
+        Upstream sets it before the backward pass.
+        """
         return self._loss
 
     @loss.setter
@@ -37,20 +46,26 @@ class FiniteLoss(BaseTrainer):
             self._stop()
 
     def save_model(self) -> bool:
-        """As upstream, which would write zeros for what is not finite: the last step of an epoch shows in no loss.
+        """Refuse to save weights that are not finite.
+
+        These are the averaged weights.
+
+        Ultralytics would write zeros in their place. The last step of an epoch shows in no loss, so only the weights
+        tell that it failed.
 
         Raises:
-            TrainingError: averaged weights that are not finite; what was saved before is untouched.
+            TrainingError: averaged weights that are not finite; earlier files are untouched.
         """
         bad = [name for name, value in self.ema.ema.state_dict().items() if not value.isfinite().all()]
         if bad and not self.args.nan_recovery:
             raise TrainingError(
                 f"after epoch {self.epoch + 1} {len(bad)} tensors of the model are not finite, {bad[0]} first",
-                remedy="the checkpoint of the epoch before is kept; lower lr0, or nan_recovery=True",
+                remedy="the checkpoint of the epoch before is kept; lower lr0, or write nan_recovery=True",
             )
         return super().save_model()
 
     def _stop(self) -> None:
+        """Dump this step to a file, and raise."""
         dump = AtomicPath(self.save_dir) / "not_finite.pt"
         files = list(self._batch.get("im_file", []))
         state = {
@@ -64,5 +79,5 @@ class FiniteLoss(BaseTrainer):
         raise TrainingError(
             f"the loss is not finite in epoch {state['epoch']}: {state['loss']}",
             location=", ".join(files[:3]) + (f" and {len(files) - 3} more images" if len(files) > 3 else ""),
-            remedy=f"{dump} holds weights and batch of this step; nan_recovery=True goes on as Ultralytics would",
+            remedy=f"{dump} holds weights and batch of this step; nan_recovery=True continues as Ultralytics does",
         )

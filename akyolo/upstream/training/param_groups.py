@@ -1,8 +1,8 @@
-"""What a module asks of the optimizer: a rate of its own (`offset_lr`, for what moves taps), no decay, a last word.
+"""Group parameters by learning rate and weight decay.
 
-Upstream's groups stay where they are and keep their tags; ours come after them, in a fixed order, so that a resumed
-optimizer state finds the same layout. Relies on upstream's `build_optimizer` returning a fresh optimizer, its schedule
-and warm-up writing nothing but `lr` and `momentum` of groups, and `optimizer_step` coming after both.
+The parameter groups of Ultralytics stay in place and keep their tags. Ours follow in a fixed order, so that the state
+of a resumed optimizer finds the same layout. This relies on upstream: `build_optimizer` returns a fresh optimizer,
+schedule and warm-up write only `lr` and `momentum` of groups, and `optimizer_step` comes after both.
 """
 
 from typing import Any
@@ -15,30 +15,39 @@ from akyolo.upstream.arguments.used_by import modules_with, offset_parameters
 
 
 def split_offset_groups(optimizer: Optimizer, model: nn.Module, multiplier: float) -> None:
-    """Give the parameters that any module's `offset_parameters()` yields groups with `multiplier` times the rate.
+    """Give offset parameters their own learning rate.
 
-    Each new group has every setting of the group that its parameters leave, and remembers its number.
+    A new group copies every setting of the group that its parameters leave, and stores the number of that group.
+
+    Args:
+        optimizer: of the model; changed in place.
+        model: its modules yield offset parameters by `offset_parameters()`.
+        multiplier: the learning rate of offset parameters, as a multiple of that of the group they leave.
 
     Raises:
-        ConfigError: nothing in the model moves taps.
+        ConfigError: the model has no offset parameters.
     """
     if multiplier == 1:
         return
-    movers = {id(parameter) for parameter in offset_parameters(model)}
-    if not movers:
-        raise ConfigError(f"'offset_lr={multiplier}' has no effect: no layer of this model moves its taps")
+    offsets = {id(parameter) for parameter in offset_parameters(model)}
+    if not offsets:
+        raise ConfigError(f"'offset_lr={multiplier}' has no effect: no layer of this model learns offsets")
     for number, group in enumerate(list(optimizer.param_groups)):
-        moved = [parameter for parameter in group["params"] if id(parameter) in movers]
+        moved = [parameter for parameter in group["params"] if id(parameter) in offsets]
         if moved:
-            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in movers]
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in offsets]
             optimizer.add_param_group({**group, "params": moved, "lr": multiplier * group["lr"], "split_from": number})
 
 
 def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> None:
-    """Set our groups to `multiplier` times the rate that the groups they were split from have right now.
+    """Follow the learning rates of upstream's groups.
 
-    During warm-up upstream lets the rate of every group tagged `bias` fall from `warmup_bias_lr`, whatever rate the
-    group was made with: what it wrote there is not scaled.
+    During warm-up Ultralytics lowers the learning rate of every group tagged `bias` from `warmup_bias_lr`, whatever the
+    group began with. So the rate is computed from the original group, not scaled in place.
+
+    Args:
+        groups: of the optimizer; ours get `multiplier` times the learning rate of the group they were split from.
+        multiplier: the value of `offset_lr`.
     """
     for group in groups:
         if "split_from" in group:
@@ -46,23 +55,29 @@ def follow_upstream_rates(groups: list[dict[str, Any]], multiplier: float) -> No
 
 
 def call_after_steps(optimizer: Optimizer, model: nn.Module) -> None:
-    """Let modules with `after_step()` mend their parameters after every step, before they are averaged or saved."""
-    after = modules_with(model, "after_step")
+    """Call `after_step()` of modules after each step.
 
-    def mend(*_: Any) -> None:
-        for module in after:
+    They correct their parameters there, before these are averaged or saved.
+    """
+    modules = modules_with(model, "after_step")
+
+    def correct(*_: Any) -> None:
+        for module in modules:
             module.after_step()
 
-    optimizer.register_step_post_hook(mend)
+    optimizer.register_step_post_hook(correct)
 
 
 def exempt_from_decay(optimizer: Optimizer, model: nn.Module) -> None:
-    """Move what any module's `undecayed_parameters()` yields to upstream's group without decay, that of BN weights.
+    """Exempt `undecayed_parameters()` of modules from weight decay.
 
-    With MuSGD there are two such groups, the first with three times the rate: each parameter keeps its rate.
+    They move to the group without weight decay.
+
+    That is the group of BatchNorm weights. MuSGD has two of them, the first with three times the learning rate: each
+    parameter keeps its learning rate.
     """
-    asking = modules_with(model, "undecayed_parameters")
-    exempt = {id(parameter) for module in asking for parameter in module.undecayed_parameters()}
+    modules = modules_with(model, "undecayed_parameters")
+    exempt = {id(parameter) for module in modules for parameter in module.undecayed_parameters()}
     without_decay = [group for group in optimizer.param_groups if group.get("param_group") == "bn"]
     for group in optimizer.param_groups:
         moved = [parameter for parameter in group["params"] if id(parameter) in exempt]

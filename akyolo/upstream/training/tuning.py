@@ -1,7 +1,7 @@
-"""How `tune` trains, and where it searches.
+"""Train for `tune` in this process.
 
-Upstream's tuner trains through its own command in another process, which knows neither our models nor our arguments.
-Relies on its tuner taking `MultiTrainer` from `ultralytics.engine.trainer` at each call.
+The tuner of Ultralytics trains through its own command in another process, which can read neither our models nor our
+arguments. This file relies on the tuner taking `MultiTrainer` from `ultralytics.engine.trainer` at each call.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from ultralytics.engine.trainer import MultiTrainer
 from akyolo.errors import TrainingError
 from akyolo.upstream.patches.replacing import replaced
 
-# (lowest, highest): upstream's own ranges do not hold the gains of YOLOv5 and YOLOv7: box 0.05, obj 0.7-1, cls 0.3-0.5
+# (lowest, highest). The ranges of Ultralytics exclude the gains of YOLOv5 and YOLOv7: box 0.05, obj 0.7-1, cls 0.3-0.5.
 ANCHOR_SPACE = {
     "lr0": (1e-5, 1e-1),
     "lrf": (0.01, 1.0),
@@ -41,26 +41,27 @@ ANCHOR_SPACE = {
 
 @contextmanager
 def tuning_here(trainer: type) -> Iterator[None]:
-    """Upstream's tuner trains by `trainer`, in this process.
+    """Let the tuner train in this process.
 
     Raises:
-        TrainingError: no training came to an end; upstream has said why.
+        TrainingError: no training finished; Ultralytics has logged the reasons.
     """
-    ended = []
+    finished = []
 
     class InThisProcess(MultiTrainer):
-        """One iteration."""
+        """One iteration of the search."""
 
         def __init__(self, _: None, *args: Any) -> None:
+            """Take our trainer in place of a command."""
             super().__init__(trainer, *args)
 
         def train(self) -> Any:
-            """As upstream."""
+            """Train as upstream; note whether the training finished."""
             metrics = super().train()
-            ended.append(any(metrics.values()))
+            finished.append(any(metrics.values()))
             return metrics
 
     with replaced(upstream_trainer, MultiTrainer=InThisProcess):
         yield
-    if ended and not any(ended):
-        raise TrainingError("no training of this search came to an end: the messages above say why")
+    if finished and not any(finished):
+        raise TrainingError("no training of this search finished: the messages above say why")

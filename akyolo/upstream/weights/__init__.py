@@ -1,1 +1,1 @@
-"""Read weights safely, and say what of them fits a model."""
+"""Read weights safely."""

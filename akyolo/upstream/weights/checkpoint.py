@@ -1,4 +1,4 @@
-"""Check weights before upstream reads them: safe to load, resumable, made for these classes."""
+"""Check weights before Ultralytics reads them."""
 
 import io
 from pathlib import Path
@@ -7,29 +7,33 @@ from typing import Any
 import torch
 from torch import nn
 from ultralytics.nn.tasks import torch_safe_load
-from ultralytics.utils import SETTINGS, YAML
-from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file, check_yaml
+from ultralytics.utils import SETTINGS
+from ultralytics.utils.checks import REMOTE_FILE_PREFIXES, check_file
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
 from akyolo.errors import CheckpointError, did_you_mean, first_line
 from akyolo.files import AtomicPath
 
-# the training arguments that may name weights
+# The training arguments that may name weights.
 WEIGHT_ARGUMENTS = ("resume", "pretrained", "distill_model")
 
 
 def check_loadable(weights: str | Path) -> None:
-    """Read `.pt` weights in the way that runs no code of theirs, before upstream reads them in its own.
+    """Refuse weights that cannot be read safely.
+
+    Reading a `.pt` file may run code that it holds.
+
+    Ultralytics then reads them in its own way, which may run code.
 
     Raises:
-        CheckpointError: the file is missing, damaged, holds no model, or would run code.
+        CheckpointError: the file is missing or damaged, holds no model, or would run code.
     """
     if str(weights).lower().startswith(REMOTE_FILE_PREFIXES):
         weights = check_file(weights, download_dir=SETTINGS["weights_dir"])
     file = Path(weights)
     if not file.exists() or not str(weights):
         if {str(weights), f"{weights}.pt"} & set(GITHUB_ASSETS_NAMES):
-            return  # published by Ultralytics, which downloads it
+            return  # Ultralytics downloads the weights that it publishes.
         near = [str(path) for path in file.parent.glob("*.pt")]
         raise CheckpointError(
             f"there is no file {str(weights)!r}", remedy=did_you_mean(file.name, near) if near else None
@@ -37,10 +41,10 @@ def check_loadable(weights: str | Path) -> None:
     if (best := file / "weights" / "best.pt").exists():
         raise CheckpointError("is a folder", location=str(weights), remedy=f"name {best}")
     if file.suffix.lower() != ".pt":
-        return  # an export
+        return  # The file is an export.
     try:
         checkpoint, _ = torch_safe_load(file, safe_only=True)
-    except Exception as error:  # whatever a damaged or hostile file raises
+    except Exception as error:  # A damaged or hostile file raises errors of any class.
         raise CheckpointError(
             f"not readable as weights ({first_line(error)})",
             location=str(weights),
@@ -51,37 +55,43 @@ def check_loadable(weights: str | Path) -> None:
 
 
 def check_resumable(checkpoint: Any, weights: Any) -> None:
-    """Refuse to resume what has no training left in it, where upstream would start a new one or fail late.
+    """Refuse to resume a finished training.
+
+    Ultralytics would start a new training, or fail late.
 
     Raises:
-        CheckpointError: a finished training, or no checkpoint of a training.
+        CheckpointError: the training is finished, or the file is not the checkpoint of a training.
     """
     state = checkpoint if isinstance(checkpoint, dict) else {}
     if state.get("epoch", -1) < 0 or state.get("optimizer") is None:
         raise CheckpointError(
             "holds no unfinished training to resume",
             location=str(weights),
-            remedy="resume takes the last.pt of a training that was interrupted; to train on, leave resume out",
+            remedy="resume takes the last.pt of an interrupted training; to train a finished model further, omit it",
         )
 
 
-def check_classes(model: Any, name: Any, data: Any) -> None:
-    """Refuse to evaluate a detector on a data set with another number of classes; upstream would count nonsense.
+def check_classes(model: Any, name: Any, data: Any, classes: int) -> None:
+    """Refuse a data set with other classes.
+
+    Ultralytics would print metrics that mean nothing.
+
+    Args:
+        model: the detector; an export is not checked.
+        name: what a message calls it.
+        data: what a message calls the data set.
+        classes: number of classes of the data set.
 
     Raises:
-        CheckpointError: the numbers differ.
+        CheckpointError: the numbers of classes differ.
     """
-    file = check_yaml(data, hard=False) if isinstance(data, str) and data.endswith((".yaml", ".yml")) else None
-    if not isinstance(model, nn.Module) or not file:
+    if not isinstance(model, nn.Module) or len(getattr(model, "names", [])) == classes:
         return
-    have, found = len(getattr(model, "names", [])), YAML.load(file)
-    wanted = len(found["names"]) if "names" in found else found.get("nc", have)
-    if have != wanted:
-        raise CheckpointError(
-            f"made for {have} classes, but {data} has {wanted}",
-            location=str(name),
-            remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
-        )
+    raise CheckpointError(
+        f"made for {len(getattr(model, 'names', []))} classes, but {data} has {classes}",
+        location=str(name),
+        remedy="train on that data set first (akyolo train WEIGHTS data=...), or name the one it was trained on",
+    )
 
 
 def save_whole(state: Any, file: AtomicPath) -> None:

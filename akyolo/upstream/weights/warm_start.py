@@ -1,4 +1,4 @@
-"""After weights are loaded: the right anchors, and which rows start from random values."""
+"""Finish the loading of weights."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from akyolo.registry import operators
 
 
 def finish_loading(model: Any, weights: Any) -> None:
-    """After `model.load(weights)`: the anchors that are right, and which rows of ours found nothing that fits.
+    """Restore anchors, and log random rows.
 
     Args:
-        model: has just loaded them.
+        model: the network that has just loaded `weights`.
         weights: a model, a checkpoint, or the path of one.
     """
     source = _module(weights)
@@ -23,7 +23,10 @@ def finish_loading(model: Any, weights: Any) -> None:
 
 
 def _keep_own_anchors(model: Any, source: nn.Module) -> None:
-    """Weights bring their anchors along only where both YAMLs write the same: these may have been fitted since."""
+    """Restore the anchors of the model's own YAML.
+
+    If the YAML of the weights has the same anchors, those of the weights stay: a training may have fitted them.
+    """
     head = model.model[-1]
     written = (getattr(model, "yaml", None) or {}).get("anchors")
     if hasattr(head, "anchors_px") and written != (getattr(source, "yaml", None) or {}).get("anchors"):
@@ -31,7 +34,7 @@ def _keep_own_anchors(model: Any, source: nn.Module) -> None:
 
 
 def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
-    """Say which rows of ours found no weights that fit."""
+    """Log the rows that no weights fit."""
     given = {key: value.shape for key, value in source.state_dict().items()}
     ours = tuple(spec.module for spec in operators())
     random = [
@@ -45,7 +48,10 @@ def _name_random_rows(model: nn.Module, source: nn.Module) -> None:
 
 
 def _module(weights: Any) -> nn.Module:
-    """The model that weights are of: itself, or in a checkpoint by path or as a mapping."""
+    """Return the model of weights.
+
+    Weights are a module, a checkpoint, or the path of one.
+    """
     if isinstance(weights, nn.Module):
         return weights
     checkpoint = weights if isinstance(weights, dict) else torch_safe_load(weights, safe_only=True)[0]

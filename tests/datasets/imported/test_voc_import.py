@@ -249,4 +249,6 @@ def test_a_share_must_lie_between_0_and_1(voc, tmp_path, capsys, share):
     with pytest.raises(SystemExit) as stop:
         akyolo_data(voc.root, "--out", tmp_path / "out", f"--val={share}")
     assert stop.value.code == 2
-    assert capsys.readouterr().err.endswith(f"argument --val: {share} is not between 0 and 1\n")
+    assert capsys.readouterr().err.endswith(
+        f"argument --val: {share} is not a number between 0 and 1, neither included\n"
+    )

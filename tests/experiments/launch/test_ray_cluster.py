@@ -114,12 +114,13 @@ def test_a_killed_command_takes_its_own_cluster_along(folder, environment, monke
 CHILD = """
 import os, sys
 from pathlib import Path
-print("started", flush=True)
-if sys.argv[3] == "killed once":
-    if len(Path("table/killed-once-seed0/log.txt").read_text().splitlines()) == 1:
-        os.kill(os.getpid(), 9)
-else:
-    sys.exit(int(sys.argv[3]))
+def main():
+    print("started", flush=True)
+    if sys.argv[3] == "killed once":
+        if len(Path("table/killed-once-seed0/log.txt").read_text().splitlines()) == 1:
+            os.kill(os.getpid(), 9)
+    else:
+        sys.exit(int(sys.argv[3]))
 """
 LAUNCH = """
 import os, sys

@@ -88,9 +88,9 @@ def test_what_stands_in_it_is_in_its_rows(tmp_path):
         (("tables", 0, "stated", "settings"), 3, "table 2: stated: settings cannot be 3"),
         (("seeds",), [], "seeds cannot be []"),
         (("seeds",), [0, 0], "seeds: 0 is there twice"),
-        (("seeds",), [0, -1], "seeds: -1 is no whole number from 0 on"),
-        (("seeds",), ["a"], "seeds: 'a' is no whole number from 0 on"),
-        (("seeds",), [True], "seeds: True is no whole number from 0 on"),
+        (("seeds",), [0, -1], "seeds: -1 must be a whole number of at least 0"),
+        (("seeds",), ["a"], "seeds: 'a' must be a whole number of at least 0"),
+        (("seeds",), [True], "seeds: True must be a whole number of at least 0"),
     ],
     ids=str,
 )

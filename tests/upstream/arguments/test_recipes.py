@@ -10,7 +10,7 @@ from akyolo.datasets.shapes import store
 from akyolo.errors import AkyoloError, ConfigError, RowError
 from akyolo.resources import packaged
 from akyolo.upstream import model as model_file
-from akyolo.upstream.arguments.recipes import joined, read_recipe
+from akyolo.upstream.arguments.recipes import join_recipes, read_recipe
 from tests.helpers.tiny_training import ANCHORED, PLAIN, arguments, write_images, write_model
 
 RECIPES = sorted(path.stem for path in (packaged("cfg") / "recipes").glob("*.yaml"))
@@ -64,7 +64,7 @@ def test_what_stands_in_a_cfg_file_is_the_users_own(given, in_tmp):
 def test_a_recorded_recipe_can_be_given_again(given):
     YOLO("tiny.yaml").train(data="data.yaml", recipe="yolov5+mine.yaml")
     assert (given["recipe"], given["lr0"]) == ("yolov5+mine.yaml", 0.7)
-    assert joined("a", "b+a", None) == "b+a" and joined(None) is None
+    assert join_recipes("a", "b+a", None) == "b+a" and join_recipes(None) is None
 
 
 def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(given, monkeypatch):
@@ -77,7 +77,7 @@ def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(giv
 
 @pytest.mark.parametrize("written", ["[yolov5]", "5", "{lr0: 0.1}"])
 def test_a_recipe_that_is_no_name_is_refused(in_tmp, written):
-    with pytest.raises(RowError, match=r"tiny\.yaml: recipe: .* is no name"):
+    with pytest.raises(RowError, match=r"tiny\.yaml: recipe: .* is not a name"):
         YOLO(write_model(in_tmp, ANCHORED.replace("recipe: yolov5", f"recipe: {written}")))
 
 
@@ -118,17 +118,17 @@ def test_every_shipped_model_names_a_recipe_there_is(file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lr: 0.1\n", "'lr' is no training argument of a recipe"),
-        ("pretrained: a.pt\n", "'pretrained' is no training argument of a recipe"),
+        ("lr: 0.1\n", "'lr' is not a training argument of a recipe"),
+        ("pretrained: a.pt\n", "'pretrained' is not a training argument of a recipe"),
         ("optimizer: SGDD\n", "unknown optimizer 'SGDD'"),
         ("imgsz: -5\n", "'imgsz=-5' must be a positive whole number"),
         ("batch: 0\n", "'batch=0' must be at least 1"),
         ("obj: 1e-3\n", "write 0.001 or 1.0e-3"),
-        ("model: a.pt\n", "'model' is no training argument of a recipe"),
+        ("model: a.pt\n", "'model' is not a training argument of a recipe"),
         ("lr0: fast\n", "'lr0=fast'"),
-        ("anchor_t: 0.5\n", "'anchor_t=0.5' must be above 1"),
+        ("anchor_t: 0.5\n", "'anchor_t=0.5' must be a number above 1"),
         ("- lr0\n", "a recipe is a mapping"),
-        ("lr0: [\n", "no valid YAML"),
+        ("lr0: [\n", "not valid YAML"),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_its_file(given, in_tmp, text, message):

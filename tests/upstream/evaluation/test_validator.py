@@ -300,7 +300,9 @@ def test_images_of_another_size_are_refused(evaluated, trained, tmp_path):
     content = coco_of(trained)
     content["images"][2]["width"] *= 2
     (tmp_path / "val.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"02\.png is 104x88 there, and was 52x88"):
+    with pytest.raises(
+        DatasetError, match=r"02\.png has 104x88 pixels in the ground truth, but 52x88 in the detections"
+    ):
         score_file(evaluated[1], ["coco"], annotations=tmp_path / "val.json")
 
 

@@ -161,7 +161,7 @@ def test_what_the_operator_refuses_names_file_and_row(in_tmp):
 
 def test_broken_yaml_names_the_line(in_tmp):
     Path("broken.yaml").write_text("nc: 3\nbackbone: [\n  - x\n")
-    with pytest.raises(RowError, match=r"broken.yaml, line \d: no valid YAML"):
+    with pytest.raises(RowError, match=r"broken.yaml, line \d: not valid YAML"):
         read_model_yaml("broken.yaml")
     Path("tagged.yaml").write_text("nc: 3\nx: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(RowError, match=r"tagged.yaml, line 2"):
@@ -229,7 +229,7 @@ def test_the_name_of_the_family_means_ours_too():
 
 
 def test_an_anchor_head_does_no_other_task(in_tmp):
-    with pytest.raises(ConfigError, match="task=segment is not what AnchorDetect does"):
+    with pytest.raises(ConfigError, match="task=segment does not fit AnchorDetect, which detects"):
         akyolo.YOLO("yolov5n.yaml", task="segment")
 
 

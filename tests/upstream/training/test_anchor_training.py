@@ -153,7 +153,7 @@ def test_a_search_in_which_nothing_trains_is_an_error(in_tmp, monkeypatch):
 
     monkeypatch.setattr(DetectionTrainer, "train", fail)
     data = write_images(in_tmp, 4, 2)
-    with pytest.raises(TrainingError, match="no training of this search came to an end"):
+    with pytest.raises(TrainingError, match="no training of this search finished"):
         YOLO(write_model(in_tmp, ANCHORED)).tune(data=data, iterations=1, **arguments(in_tmp, epochs=1))
 
 
@@ -171,7 +171,7 @@ def test_ray_and_a_space_of_ones_own_are_left_alone(in_tmp, monkeypatch, given, 
 def test_images_of_many_shapes_with_rect(in_tmp, caplog):
     trainer = trainer_of(in_tmp, images=12, rect=True)
     assert "shape" not in trainer.train_loader.dataset.labels[0]
-    assert "can meet 100.0% of 12 boxes" in caplog.text
+    assert "match 100.0% of 12 boxes" in caplog.text
 
 
 @pytest.mark.training
@@ -246,7 +246,7 @@ def test_the_floor_of_the_warm_up(in_tmp, epochs, floor, expected):
 def test_a_warm_up_as_long_as_the_training_is_named(in_tmp, caplog):
     trainer = trainer_of(in_tmp, epochs=4, warmup_epochs=1, warmup_min_iterations=40)
     assert trainer._get_warmup_iterations(10) == 40
-    assert "this training 40: it will not leave it" in caplog.text
+    assert "this training has only 40: it ends within the warm-up" in caplog.text
     caplog.clear()
     assert trainer._get_warmup_iterations(11) == 40 and not caplog.text
 
@@ -258,14 +258,14 @@ def test_anchors_that_meet_too_few_boxes_are_replaced_and_said_so(in_tmp, caplog
     head = unwrap_model(trainer.model).model[-1]
     assert torch.allclose(head.anchors_px, torch.full((1, 2, 2), 28.0), atol=1)
     assert torch.equal(trainer.ema.ema.model[-1].anchors_px, head.anchors_px)
-    assert "can meet 0.0% of 12 boxes" in caplog.text and "now 100.0% with anchors of their own" in caplog.text
+    assert "match 0.0% of 12 boxes" in caplog.text and "now 100.0% with fitted anchors" in caplog.text
     assert trainer.model.yaml["anchors"] == [[200, 200, 300, 150]]
 
 
 @pytest.mark.parametrize(
     ("text", "changes", "said"),
     [
-        (ANCHORED, {}, "can meet 100.0% of 12 boxes"),
+        (ANCHORED, {}, "match 100.0% of 12 boxes"),
         (ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]"), {"autoanchor": False}, None),
     ],
     ids=["good", "switched off"],
@@ -274,7 +274,7 @@ def test_anchors_stay_where_they_meet_the_boxes_or_nobody_asks(in_tmp, caplog, t
     trainer = trainer_of(in_tmp, text, images=12, **changes)
     anchors = unwrap_model(trainer.model).model[-1].anchors_px.flatten().tolist()
     assert anchors == [float(side) for side in yaml.safe_load(text)["anchors"][0]]
-    assert said in caplog.text if said else "can meet" not in caplog.text
+    assert said in caplog.text if said else "the anchors match" not in caplog.text
 
 
 def test_anchors_that_cannot_be_bettered_stay(caplog):
@@ -320,7 +320,7 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
     [
         ("[14, 14, 28, 28]", "[14, 14, 28]", "a height is missing"),
         ("  - [14, 14, 28, 28]", "  - [14, 14]\n  - [28, 28]", "anchors for 2 levels, but the head gets 1"),
-        ("[14, 14, 28, 28]", "[14, -14]", "no positive, finite length"),
+        ("[14, 14, 28, 28]", "[14, -14]", "which is not a positive, finite number"),
         ("anchors:\n", "ankers:\n", "there is no 'anchors:' at the top"),
         ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: the last row"),
         ("[nc, anchors]", "[nc]", "missing a required argument: 'anchors'"),

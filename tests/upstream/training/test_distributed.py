@@ -166,7 +166,7 @@ def test_a_folder_that_a_machine_does_not_share_is_refused(tmp_path: Path, monke
     monkeypatch.setattr(distributed, "RANK", 1)
     monkeypatch.setattr(dist, "broadcast_object_list", lambda names, src: names.__setitem__(0, str(tmp_path / "there")))
     trainer = SimpleNamespace(save_dir=tmp_path, args=SimpleNamespace())
-    with pytest.raises(TrainingError, match="project= must be a folder all machines share"):
+    with pytest.raises(TrainingError, match="project= must be a folder that all machines share"):
         InProcesses._share_results_folder(trainer)
 
 

@@ -170,7 +170,7 @@ def test_a_model_without_moving_taps_is_refused(folder: Path) -> None:
     still = folder / "still"
     still.mkdir()
     trainer = trainer_of(folder, model=write_model(still, PLAIN), offset_lr=0.1)
-    with pytest.raises(ConfigError, match="no layer of this model moves its taps") as refused:
+    with pytest.raises(ConfigError, match="no layer of this model learns offsets") as refused:
         trainer.train()
     assert "\n" not in str(refused.value)
 
