@@ -108,12 +108,12 @@ def _image(model: nn.Module, height: int, width: int, channels: int) -> torch.Te
     return torch.zeros(1, channels, height, width, device=parameter.device, dtype=parameter.dtype)
 
 
-def _count_column(layer: ColumnConv, _inputs: Sequence[Any], y: torch.Tensor) -> None:
+def _count_column(layer: Any, _inputs: Sequence[Any], y: torch.Tensor) -> None:
     """Add a multiply-add per output and weight of its row; the layer gets samples, not a feature map."""
     layer.total_ops += y.numel() * layer.weight[0].numel()
 
 
-def _count_scope(layer: ScopeConv, inputs: Sequence[Any], y: torch.Tensor) -> None:
+def _count_scope(layer: Any, inputs: Sequence[Any], y: torch.Tensor) -> None:
     """Add the multiply-adds of a convolution with the whole scope, but of a global 1x1 its own."""
     rotation = inputs[-1]
     is_matrix_product = layer.taps_per_side == 1 and rotation.dim() == 2  # one 1x1 kernel for each image

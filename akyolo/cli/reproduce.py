@@ -109,7 +109,8 @@ def _read_requests(options: argparse.Namespace) -> list[TableRequest]:
     tables = read_tables(file)
     if options.seeds is not None:
         check_number(f"{options.seeds}", options.seeds, COUNTING, error=ConfigError, location="--seeds")
-    tables = select_tables(tables, [name.strip() for names in options.table for name in names.split(",")])
+    names = [name.strip() for names in options.table for name in names.split(",")]
+    tables = tuple(select_tables(tables, names))
     for word in {row.row for table in tables for row in table.rows} & set(options.words):
         raise ConfigError(f"{word!r} is a row", remedy=f"write --rows {word!r}")
     selected = select_rows(tables, options.rows)
