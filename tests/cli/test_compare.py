@@ -244,7 +244,7 @@ def test_operators_are_read_as_a_row_would_write_them(text, rules):
         ("AKConv::5", "'AKConv::5' lacks"),
         ("AKConv:5:shape=", "shape needs one value"),
         ("AKConv:5:shape=a:shape=b", "shape needs one value"),
-        ("AKConv:[5", "'AKConv:.5' is no YAML"),
+        ("AKConv:[5", "'AKConv:.5' is not YAML"),
         ("AKConv:5,AKConv: 5", "'AKConv: 5' is given twice"),
         ("Conv,Conv", "'Conv' is given twice"),
     ],

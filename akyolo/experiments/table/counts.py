@@ -45,7 +45,7 @@ def count_rows(tables: Sequence[TableSpec]) -> Iterator[StaticResult]:
             yield _compare(table, row, _count(table, row, bases) if has_operator else None)
 
 
-def count_printed_rows(table: TableSpec, models: Mapping[str, dict[str, Any]]) -> dict[str, Cost]:
+def count_printed_rows(table: TableSpec, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Cost]:
     """Return the costs that a paper prints.
 
     They are those of our models, by row, if a paper prints the parameters or GFLOPs of the row.
@@ -58,13 +58,13 @@ def count_printed_rows(table: TableSpec, models: Mapping[str, dict[str, Any]]) -
     return {name: count_row(table, models[name]) for name in printed}
 
 
-def count_row(table: TableSpec, model_yaml: dict[str, Any]) -> Cost:
+def count_row(table: TableSpec, model_yaml: Mapping[str, Any]) -> Cost:
     """Count a model by the paper's convention.
 
     It is built for the classes of the table's data set.
     """
     classes = table.data_set.classes if table.data_set else None
-    own_copy = copy.deepcopy(model_yaml)  # upstream changes the mapping
+    own_copy = copy.deepcopy(dict(model_yaml))  # upstream changes the mapping
     with silence():
         return paper_cost(build_detector({**own_copy, "nc": classes} if classes else own_copy), SIDE, SIDE)
 
