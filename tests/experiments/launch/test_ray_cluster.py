@@ -123,6 +123,16 @@ def main():
     else:
         sys.exit(int(sys.argv[3]))
 """
+
+
+def write_worker(folder, text):
+    """Write a package that stands for akyolo in the processes of runs that are started in this folder."""
+    package = folder / "akyolo" / "experiments" / "run"
+    package.mkdir(parents=True)
+    (package / "worker.py").write_text(text)
+    (folder / "akyolo" / "__init__.py").touch()
+
+
 LAUNCH = """
 import os, sys
 from pathlib import Path
@@ -143,9 +153,7 @@ with connect(sys.argv[1]) as launch:
 @pytest.mark.slow
 def test_ray_tries_failed_runs_again(tmp_path, environment, cluster):
     """The child trains nothing: it only ends, in different ways."""
-    (tmp_path / "akyolo" / "paper").mkdir(parents=True)
-    (tmp_path / "akyolo" / "paper" / "child.py").write_text(CHILD)
-    (tmp_path / "akyolo" / "__init__.py").touch()
+    write_worker(tmp_path, CHILD)
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "spec.yaml").touch()
     command = [sys.executable, "-c", LAUNCH, cluster, str(tmp_path)]
@@ -162,7 +170,8 @@ def test_ray_tries_failed_runs_again(tmp_path, environment, cluster):
 
 SEES = """
 import os
-print(os.environ["CUDA_VISIBLE_DEVICES"].count(",") + 1, flush=True)
+def main():
+    print(os.environ["CUDA_VISIBLE_DEVICES"].count(",") + 1, flush=True)
 """
 WITH_GPUS = """
 import os, sys
@@ -181,9 +190,7 @@ assert not any(error for _, error in ray_cluster._launch(runs))
 @pytest.mark.slow
 def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     """The GPUs are declared only, and the child counts them."""
-    (tmp_path / "akyolo" / "paper").mkdir(parents=True)
-    (tmp_path / "akyolo" / "paper" / "child.py").write_text(SEES)
-    (tmp_path / "akyolo" / "__init__.py").touch()
+    write_worker(tmp_path, SEES)
     settings = {"one": {}, "two": {"device": [0, 1]}, "too": {"device": "1,2"}, "first": {"device": 0}}
     for name, more in settings.items():
         table = comparison(name, "b.yaml", read_operators("Conv", "1"), 1, more)
