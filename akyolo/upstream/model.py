@@ -137,7 +137,7 @@ class YOLO(UpstreamYOLO):
         arguments = self._with_data(arguments)
         check_augment(self.model, arguments.get("augment"))
         written = {**self.overrides, **stated, **arguments}
-        # also what a cfg= file names
+        # The data set that a `cfg=` file names is checked too.
         data = open_data(written.get("data"), written.get("split") or "val", self.task, download=True)
         if data.content and not written.get("single_cls"):
             check_classes(self.model, self.model_name, data.name, data.content["nc"])
