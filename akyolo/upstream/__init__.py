@@ -76,6 +76,7 @@ RELIED_ON = {
         "torch_distributed_zero_first",
         "unwrap_model",
     ],
+    "thop.profile": ["register_hooks"],
 }
 
 patches.install()

@@ -1,4 +1,4 @@
-"""Change names of Ultralytics and PyTorch.
+"""Change names of Ultralytics, PyTorch and thop.
 
 `TOUCHED` lists all of them. Each name is changed once, even if the code runs again, and what replaces it calls the
 original.
@@ -6,7 +6,7 @@ original.
 
 from dataclasses import dataclass
 
-from akyolo.upstream.patches import dataset_scan, defaults, parser_seam
+from akyolo.upstream.patches import dataset_scan, defaults, parser_seam, profiler
 
 REPLACED = "replaced"  # by `import akyolo`
 EXTENDED = "extended"  # by `import akyolo`: a collection that gets more entries and keeps its own
@@ -72,6 +72,12 @@ TOUCHED = (
         "torch.serialization.add_safe_globals", EXTENDED, "registry.py", "add our classes, for weights-only loading"
     ),
     Touched(
+        "thop.profile.register_hooks",
+        EXTENDED,
+        "upstream/patches/profiler.py",
+        "`model.info()` counts our layers",
+    ),
+    Touched(
         "ultralytics.engine.trainer.MultiTrainer",
         FOR_ONE_CALL,
         "upstream/training/tuning.py",
@@ -115,3 +121,4 @@ def install() -> None:
     parser_seam.install()
     defaults.install()
     dataset_scan.install()
+    profiler.install()

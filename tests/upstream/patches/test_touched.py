@@ -12,7 +12,7 @@ import akyolo
 from akyolo.upstream import RELIED_ON, patches
 
 PACKAGE = Path(akyolo.__file__).parent
-FOREIGN = ("torch", "ultralytics")
+FOREIGN = ("thop", "torch", "ultralytics")
 COMPARE = """
 import importlib, json, pkgutil, sys, types
 import torch, torch.distributed, torchvision, ultralytics
@@ -24,13 +24,13 @@ LEAVES = (bool, int, float, str, bytes, type(None))
 def names():
     values, contents = {}, {}
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] not in ("torch", "ultralytics") or not isinstance(module, types.ModuleType):
+        if name.split(".")[0] not in ("thop", "torch", "ultralytics") or not isinstance(module, types.ModuleType):
             continue
         for key, value in list(vars(module).items()):
             if key.startswith("__") or isinstance(value, types.ModuleType):
                 continue
             values[f"{name}.{key}"] = value
-            if name.startswith("ultralytics"):
+            if name.startswith(("thop", "ultralytics")):
                 if isinstance(value, type) and value.__module__ == name:
                     values |= {f"{name}.{key}.{k}": v for k, v in vars(value).items() if not k.startswith("__")}
                 elif isinstance(value, dict):
