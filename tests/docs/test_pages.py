@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import importlib
 import io
 import re
 import shlex
@@ -77,7 +76,7 @@ def test_commands_are_understood(words):
         assert keys <= DEFAULT_CFG_DICT.keys() | OF_OUR_MODES
         assert all("=" in word or word[0] != "-" or word == "--help" for word in words[1:])
         return
-    command = importlib.import_module(f"akyolo.cli.{COMMANDS[words[0]]}")
+    command = COMMANDS[words[0]]
     parser = argparse.ArgumentParser(exit_on_error=False)
     command.configure(parser)
     if len(words) > 1:
