@@ -106,11 +106,10 @@ def _read_requests(options: argparse.Namespace) -> list[TableRequest]:
     if options.static and (settings or options.plan or options.seeds is not None):
         raise ConfigError("--static trains nothing", remedy="leave out key=value, --plan and --seeds")
     file = Path(options.spec) if options.spec else PAPER
-    tables = read_tables(file)
+    all_tables = read_tables(file)
     if options.seeds is not None:
         check_number(f"{options.seeds}", options.seeds, COUNTING, error=ConfigError, location="--seeds")
-    names = [name.strip() for names in options.table for name in names.split(",")]
-    tables = tuple(select_tables(tables, names))
+    tables = select_tables(all_tables, [name.strip() for names in options.table for name in names.split(",")])
     for word in {row.row for table in tables for row in table.rows} & set(options.words):
         raise ConfigError(f"{word!r} is a row", remedy=f"write --rows {word!r}")
     selected = select_rows(tables, options.rows)

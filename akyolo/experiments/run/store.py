@@ -28,7 +28,7 @@ class TableFolder:
         models: the model YAML of each row, by its name.
     """
 
-    def __init__(self, folder: Path, table: TableSpec, models: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, table: TableSpec, models: Mapping[str, dict[str, Any]]) -> None:
         """Check the folder; write nothing.
 
         Raises:
