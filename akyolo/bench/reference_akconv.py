@@ -33,6 +33,8 @@ class FourGather(AKConv):
         others: `shape`, `offset` and `act`, as AKConv takes them.
     """
 
+    samples_input = False
+
     def __init__(self, c1: int, c2: int, num_param: int, stride: int = 1, **others: Any) -> None:
         """Build the layers."""
         super().__init__(c1, c2, num_param, stride, padding_mode="official", **others)
@@ -46,7 +48,7 @@ class FourGather(AKConv):
         Returns:
             (B, c2, h, w).
         """
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
         p = positions(offset, self.shape, self.stride)
         taps = gather_and_blend(x, rearrange(p, "b yxn h w -> b h w yxn").contiguous())
         n = len(self.shape)
@@ -138,6 +140,8 @@ class DeformColumn(AKConv):
     Its kernel is (N, 1), with offsets that lead to the positions of AKConv.
     """
 
+    samples_input = False
+
     def raw(self, x: Tensor) -> Tensor:
         """Return the output before BN and activation.
 
@@ -148,7 +152,7 @@ class DeformColumn(AKConv):
             (B, c2, h, w).
         """
         n = len(self.shape)
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
         # Dilation 2 and padding N-1 give h = ceil(H/stride) for even N too. Tap n then samples row 2n - (N-1).
         constant = [[y - 2 * tap + n - 1, column] for tap, (y, column) in enumerate(self.shape)]
         dtype = torch.promote_types(x.dtype, torch.float32)  # torchvision has no 16-bit kernel on every device

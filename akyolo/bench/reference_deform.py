@@ -5,12 +5,13 @@ They are for benchmarks and tests: no model YAML can name them. They use that ke
 
 from torch import Tensor
 
-from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, by_torchvision
-from akyolo.sampling import converted, memory_format
+from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, deform_by_torchvision
 
 
 class _ByTorchvision(DeformConv):
     """A deformable convolution on torchvision's kernel."""
+
+    samples_input = False
 
     def raw(self, x: Tensor) -> Tensor:
         """Return the output before BN and activation.
@@ -22,8 +23,7 @@ class _ByTorchvision(DeformConv):
             (B, c2, h, w).
         """
         conv, offset, mask = self.conv, self.offset_conv(x), self.mask(x)
-        mixed = by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
-        return converted(mixed, memory_format(x))
+        return deform_by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
 
 
 class TorchvisionDeformConv(_ByTorchvision):

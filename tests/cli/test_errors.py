@@ -1,4 +1,4 @@
-"""What a user's mistakes look like: a few lines on stderr, exit code 2, nothing written."""
+"""A user's mistake gives a few lines on stderr, exit code 2, and no files."""
 
 import errno
 import os
@@ -152,7 +152,7 @@ def test_a_data_yaml_with_missing_images_is_named(fails, in_tmp):
 
 @pytest.mark.slow
 def test_the_whole_output_in_a_fresh_process_with_an_empty_home(tmp_path):
-    """Upstream greets on its first start on a machine; not before an error message."""
+    """Ultralytics prints a greeting on its first start; not before an error message."""
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "YOLO_CONFIG_DIR": str(tmp_path)}
     run = subprocess.run(
         [sys.executable, "-m", "akyolo.cli", "train", MODEL, "epochs=abc"],
