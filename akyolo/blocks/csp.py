@@ -1,4 +1,4 @@
-"""Put an operator inside a CSP block of upstream.
+"""Put an operator inside upstream's CSP blocks.
 
 The blocks are C3, C2f and C3k2. A model YAML writes `C3(AKConv)`. The operator replaces the second convolution (`cv2`)
 of every bottleneck, the 3x3 that AKConv's paper replaces in C3 (arXiv 2311.11587, Tables 4 and 5). The block stays a
@@ -16,7 +16,9 @@ from akyolo.upstream_blocks import Bottleneck
 
 
 def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]) -> None:
-    """Replace the second convolution of each bottleneck by an operator.
+    """Put an operator into each bottleneck of a block.
+
+    It replaces the second convolution.
 
     Args:
         block: a newly built C3, C2f or C3k2; changed in place.
