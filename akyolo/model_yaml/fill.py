@@ -72,6 +72,6 @@ def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modu
             f"here {decided[0]} and {decided[1]}",
             remedy="write the first as a row of its own",
         )
-    modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]
+    modules = [spec.build(act, *decided, *row.args, **row.keywords) for _ in repeated]
     module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
     return module, kind, Call(len(modules), [*decided, *own])
