@@ -74,7 +74,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
     Example:
         >>> from akyolo.errors import did_you_mean
-        >>> did_you_mean("akconv", ["AKConv", "DSConv"])
+        >>> did_you_mean("akconv", ["AKConv", "CondConv"])
         "did you mean 'AKConv'?"
     """
     choices = sorted(choices)
