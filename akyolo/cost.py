@@ -113,7 +113,7 @@ def _image(model: nn.Module, height: int, width: int, channels: int) -> torch.Te
     return torch.zeros(1, channels, height, width, device=parameter.device, dtype=parameter.dtype)
 
 
-def _count_column(layer: ColumnConv, _inputs: Sequence[Any], y: torch.Tensor) -> None:
+def _count_column(layer: Any, _inputs: Sequence[Any], y: torch.Tensor) -> None:
     """Add one multiply-add per output and weight.
 
     thop's rule of a convolution would take the number of taps for the channels.
@@ -121,8 +121,8 @@ def _count_column(layer: ColumnConv, _inputs: Sequence[Any], y: torch.Tensor) ->
     layer.total_ops += y.numel() * layer.weight[0].numel()
 
 
-def _count_scope(layer: ScopeConv, inputs: Sequence[Any], y: torch.Tensor) -> None:
-    """Add those of a convolution with the scope.
+def _count_scope(layer: Any, inputs: Sequence[Any], y: torch.Tensor) -> None:
+    """Add the multiply-adds of a convolution with the scope.
 
     A 1x1 with one kernel for each image is a matrix product and counts as such.
     """

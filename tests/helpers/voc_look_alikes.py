@@ -79,8 +79,8 @@ def fingerprint(folder):
 
 
 def splits_of(voc, **options):
-    found = import_voc(voc.root, **options).content
-    return {split: [one.image.stem for one in pictures] for split, pictures in found.splits.items()}
+    content = import_voc(voc.root, **options).content
+    return {split: [labelled.image.stem for labelled in images] for split, images in content.splits.items()}
 
 
 def only_rejection(voc, **options):

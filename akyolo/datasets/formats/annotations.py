@@ -1,4 +1,4 @@
-"""What every annotation format is read into: pictures with labelled boxes, and what had to be left out."""
+"""Labelled images and rejections: what every annotation format is read into."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,22 +9,33 @@ Corners = tuple[float, float, float, float]
 
 DEGENERATE = "degenerate box: no width or no height"
 OUTSIDE = "box lies outside the image"
-REPEATED = "the same box of the same class stands there already; a training takes it once"
-ABSURD = 1e9  # pixels; a side or a corner beyond is no number of an image's
+REPEATED = "repeats a box of the same class in the same image"
+ABSURD = 1e9  # pixels; no side or corner of a box in an image is as large
 LEAVES = "the paper's label, which is never clipped, leaves [0, 1]"
 
 
 @dataclass(frozen=True)
 class Box:
-    """One labelled box: `cxcywh_norm` is centre and size as fractions of the image's width and height."""
+    """One labelled box of an image.
+
+    Attributes:
+        name: the class name.
+        cxcywh_norm: centre and size as fractions of the image's width and height.
+    """
 
     name: str
     cxcywh_norm: Corners
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One image and its boxes; `size` is (width, height) in pixels, as the image is shown. No boxes: background."""
+class LabelledImage:
+    """One image and its boxes; an image without boxes is background.
+
+    Attributes:
+        image: the image file.
+        size: (width, height) in pixels, after the EXIF rotation.
+        boxes: what is trained on.
+    """
 
     image: Path
     size: tuple[int, int]
@@ -33,9 +44,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Something left out: a whole file when `object` is empty, else one object of it.
+    """One object, or a whole file, that is left out.
 
-    `file` is relative to the source folder, `object` names the object in that file, `raw_box` is as written there.
+    Attributes:
+        file: the file, relative to the source folder.
+        reason: why it is left out.
+        object: the name of the object in that file; empty if the whole file is left out.
+        raw_box: the box as written in the file.
     """
 
     file: str
@@ -45,29 +60,60 @@ class Rejection:
 
 
 class UnusableError(ValueError):
-    """A file, or an object in it, that cannot be used, and why; what reads the data set makes it a `Rejection`."""
+    """A file, or an object in it, that cannot be used, and why.
+
+    The readers turn it into a `Rejection`.
+    """
 
 
 def composed(name: str) -> str:
-    """A file's name as names are compared: some systems store an accent as a character of its own."""
+    """Return a file name in composed Unicode, for comparing.
+
+    Some systems store an accent as a character of its own.
+    """
     return unicodedata.normalize("NFC", name)
 
 
 def normalise(xyxy_px: Corners, size: tuple[float, float]) -> Corners:
-    """Corners in pixels -> centre and size as fractions of `size` (width, height in pixels)."""
+    """Convert corners in pixels to centre and size as fractions.
+
+    Args:
+        xyxy_px: (x1, y1, x2, y2) in pixels.
+        size: (width, height) of the image in pixels.
+
+    Example:
+        >>> normalise((10, 20, 30, 60), (100, 80))
+        (0.2, 0.5, 0.2, 0.5)
+    """
     x1, y1, x2, y2 = xyxy_px
     width, height = size
     return (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
 
 
 def denormalise(cxcywh_norm: Corners, size: tuple[float, float]) -> Corners:
-    """The way back: centre and size as fractions -> corners in pixels (x1, y1, x2, y2)."""
+    """Convert centre and size as fractions to corners in pixels.
+
+    Example:
+        >>> denormalise((0.2, 0.5, 0.2, 0.5), (100, 80))
+        (10.0, 20.0, 30.0, 60.0)
+    """
     (cx, cy, w, h), (width, height) = cxcywh_norm, size
     return (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height
 
 
 def clip(xyxy_px: Corners, size: tuple[int, int]) -> Corners | None:
-    """The part of a box inside the image of `size` (width, height in pixels); None when nothing remains."""
+    """Return the part of a box inside the image, or None.
+
+    Args:
+        xyxy_px: (x1, y1, x2, y2) in pixels.
+        size: (width, height) of the image in pixels.
+
+    Example:
+        >>> clip((-5, 10, 40, 90), (100, 80))
+        (0.0, 10, 40, 80.0)
+        >>> clip((100, 10, 120, 20), (100, 80)) is None
+        True
+    """
     width, height = size
     x1, y1 = max(xyxy_px[0], 0.0), max(xyxy_px[1], 0.0)
     x2, y2 = min(xyxy_px[2], float(width)), min(xyxy_px[3], float(height))
@@ -75,7 +121,7 @@ def clip(xyxy_px: Corners, size: tuple[int, int]) -> Corners | None:
 
 
 def summary_of(rejected: Sequence[Rejection], most: int = 3) -> str:
-    """The first few rejections in one line, for an error message when no report is written."""
-    shown = "; ".join(f"{one.file}: {one.reason}" for one in rejected[:most])
+    """Summarise the first few rejections in one line for an error message."""
+    shown = "; ".join(f"{rejection.file}: {rejection.reason}" for rejection in rejected[:most])
     more = f"; and {len(rejected) - most} more" if len(rejected) > most else ""
     return shown + more

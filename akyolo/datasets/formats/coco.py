@@ -1,8 +1,8 @@
-"""Annotations in COCO's format: one JSON for a split -> `Readout`.
+"""Read annotations in COCO's format: one JSON file for a split.
 
 Category ids have gaps (COCO's 80 classes have ids up to 90): class indices follow the sorted ids, never id - 1. `area`
-is that of the mask, not of the box, so the entries are kept as they are, less the masks themselves; only what is
-missing is filled in.
+is the area of the mask, not of the box. So the entries are kept as they are, without the masks; only missing keys are
+filled in.
 """
 
 import json
@@ -18,152 +18,160 @@ from akyolo.datasets.formats.annotations import (
     OUTSIDE,
     Box,
     Corners,
-    Picture,
+    LabelledImage,
     Rejection,
     UnusableError,
     clip,
     normalise,
 )
 from akyolo.datasets.formats.images import shown_size
-from akyolo.datasets.formats.split import CROWD, Readout, add_once, check_unique
+from akyolo.datasets.formats.split import CROWD, SplitAnnotations, add_once, check_unique
 from akyolo.errors import DatasetError
 
 LISTS = ("images", "annotations", "categories")
+FindImage = Callable[[str], Path | None]  # the image of a `file_name`, if it exists
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file in COCO's format, its three lists checked to be lists of mappings.
+    """Return the content of a JSON file in COCO's format.
 
     Raises:
-        DatasetError: it is something else.
+        DatasetError: The file cannot be read, or a list is missing.
     """
     try:
         data = json.loads(file.read_text(encoding="utf-8"), object_hook=_without_masks)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror or error}", location=str(file)) from error
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"no JSON: {error}", location=str(file)) from error
+        raise DatasetError(f"is not JSON: {error}", location=str(file)) from error
     for key in LISTS:
         value = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            raise DatasetError(f"not COCO's format: {key} is no list of mappings", location=str(file))
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise DatasetError(f"not COCO's format: {key} is not a list of mappings", location=str(file))
     return data
 
 
-def _without_masks(one: dict[str, Any]) -> dict[str, Any]:
-    """Boxes are what is trained and scored here; the masks of COCO's training set alone would fill gigabytes."""
-    one.pop("segmentation", None)
-    return one
+def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
+    """Remove the mask of an entry: those of COCO's training set fill gigabytes."""
+    entry.pop("segmentation", None)
+    return entry
 
 
 def class_names(data: dict[str, Any], location: str) -> dict[Any, str]:
-    """Category id -> name, by id.
+    """Return the class name by category id, sorted by id.
 
     Raises:
-        DatasetError: ids or names that are missing or stand twice.
+        DatasetError: An id or a name is missing or is there twice.
     """
-    found = [(one.get("id"), one.get("name")) for one in data["categories"]]
-    if not all(isinstance(number, int) and isinstance(name, str) and name for number, name in found):
+    pairs = [(category.get("id"), category.get("name")) for category in data["categories"]]
+    if not all(isinstance(category_id, int) and isinstance(name, str) and name for category_id, name in pairs):
         raise DatasetError("a category without an id or a name", location=location)
-    names = dict(sorted(found))
-    if not names or len(names) < len(found) or len(set(names.values())) < len(found):
-        raise DatasetError("no categories, or two of one id or name", location=location)
+    names = dict(sorted(pairs))
+    if not names or len(names) < len(pairs) or len(set(names.values())) < len(pairs):
+        raise DatasetError("no categories, or two with the same id or name", location=location)
     return names
 
 
-def read_coco(file: Path, find: Callable[[str], Path | None]) -> tuple[Readout, tuple[str, ...]]:
-    """Read one JSON file: (what is in it, class names in the order of their ids).
+def read_coco(file: Path, find_image: FindImage) -> tuple[SplitAnnotations, tuple[str, ...]]:
+    """Read the JSON file of one split.
 
     Args:
         file: the JSON file.
-        find: the image behind a `file_name`, if there is one.
+        find_image: returns the image of a `file_name`, or None.
+
+    Returns:
+        The annotations, and the class names in the order of their ids.
 
     Raises:
-        DatasetError: the file as a whole cannot be used. A single bad image or annotation is rejected instead.
+        DatasetError: The file as a whole cannot be used. A single bad image or annotation is rejected instead.
     """
     data = read_json(file)
     names = class_names(data, str(file))
     rejected: list[Rejection] = []
-    images, odd = _images(data, find, file, rejected)
-    boxes: dict[Any, list[Box]] = {number: [] for number in images}
+    images, other_sizes = _images(data, find_image, file, rejected)
+    boxes: dict[Any, list[Box]] = {image_id: [] for image_id in images}
     kept = []
-    for position, one in enumerate(data["annotations"]):
-        label = f"annotation {one.get('id', position)}"
+    for position, entry in enumerate(data["annotations"]):
+        label = f"annotation {entry.get('id', position)}"
         try:
-            if not isinstance(one.get("image_id"), int) or one["image_id"] not in images:
-                raise UnusableError("belongs to no image that can be used")
-            if not isinstance(one.get("category_id"), int) or one["category_id"] not in names:
-                raise UnusableError(f"category {one.get('category_id')!r} is not in the file's list")
-            box = _sides(one)
-            _check_evaluated(one)
+            sides = _check_entry(entry, images, names)
         except UnusableError as error:
-            rejected.append(Rejection(file.name, str(error), label, str(one.get("bbox", ""))))
+            rejected.append(Rejection(file.name, str(error), label, str(entry.get("bbox", ""))))
             continue
-        missing = {"id": position + 1, "iscrowd": 0, "area": box[2] * box[3]}
-        kept.append(one | {key: value for key, value in missing.items() if one.get(key) is None})
+        defaults = {"id": position + 1, "iscrowd": 0, "area": sides[2] * sides[3]}
+        kept.append(entry | {key: value for key, value in defaults.items() if entry.get(key) is None})
         try:
-            corners = _label(box, one, images[one["image_id"]].size)
-            add_once(boxes[one["image_id"]], Box(names[one["category_id"]], corners))
+            cxcywh_norm = _label(sides, entry, images[entry["image_id"]].size)
+            add_once(boxes[entry["image_id"]], Box(names[entry["category_id"]], cxcywh_norm))
         except UnusableError as error:
-            rejected.append(Rejection(file.name, str(error), label, str(one["bbox"])))
-    if len({one["id"] for one in kept if isinstance(one["id"], int)}) < len(kept):
-        kept = [one | {"id": number} for number, one in enumerate(kept, start=1)]
-    pictures = tuple(Picture(one.image, one.size, tuple(boxes[number])) for number, one in images.items())
-    check_unique(pictures, str(file))
-    entries = {one["id"]: one for one in data["images"] if one.get("id") in images}
-    truth = data | {"annotations": kept, "images": [_entry(entries[key], one) for key, one in images.items()]}
-    remarks = [f"{file.name} says another size of {len(odd)} images (first: {name}); check those boxes" for name in odd]
-    return Readout(pictures, truth, tuple(rejected), tuple(remarks[:1])), tuple(names.values())
+            rejected.append(Rejection(file.name, str(error), label, str(entry["bbox"])))
+    if len({entry["id"] for entry in kept if isinstance(entry["id"], int)}) < len(kept):
+        kept = [entry | {"id": number} for number, entry in enumerate(kept, start=1)]
+    labelled = tuple(LabelledImage(image.image, image.size, tuple(boxes[key])) for key, image in images.items())
+    check_unique(labelled, str(file))
+    entries = {entry["id"]: entry for entry in data["images"] if entry.get("id") in images}
+    image_entries = [_image_entry(entries[key], image) for key, image in images.items()]
+    remarks = [
+        f"{file.name} states another size for {len(other_sizes)} images (first: {name}); check those boxes"
+        for name in other_sizes[:1]
+    ]
+    ground_truth = data | {"annotations": kept, "images": image_entries}
+    return SplitAnnotations(labelled, ground_truth, tuple(rejected), tuple(remarks)), tuple(names.values())
 
 
 def _images(
-    data: dict[str, Any], find: Callable[[str], Path | None], file: Path, rejected: list[Rejection]
-) -> tuple[dict[Any, Picture], list[str]]:
-    """The usable images by id, without boxes, and the names of those that have another size than claimed."""
-    images: dict[Any, Picture] = {}
-    odd: list[str] = []
-    twice = [key for key, times in Counter(str(one.get("id")) for one in data["images"]).items() if times > 1]
-    if twice:
-        raise DatasetError(f"image id {twice[0]} stands twice", location=str(file))
-    for one in data["images"]:
-        name, claimed = one.get("file_name"), (one.get("width"), one.get("height"))
+    data: dict[str, Any], find_image: FindImage, file: Path, rejected: list[Rejection]
+) -> tuple[dict[Any, LabelledImage], list[str]]:
+    """Return the usable images by id, and the names of those with another size than stated.
+
+    The images have no boxes yet. What is left out is added to `rejected`.
+    """
+    images: dict[Any, LabelledImage] = {}
+    other_sizes: list[str] = []
+    counted = Counter(str(entry.get("id")) for entry in data["images"])
+    if repeated := [image_id for image_id, times in counted.items() if times > 1]:
+        raise DatasetError(f"image id {repeated[0]} is there twice", location=str(file))
+    for entry in data["images"]:
+        name, stated = entry.get("file_name"), (entry.get("width"), entry.get("height"))
         try:
-            if not isinstance(name, str) or not isinstance(one.get("id"), int):
+            if not isinstance(name, str) or not isinstance(entry.get("id"), int):
                 raise UnusableError("an image without an id or a file_name")
-            image = find(name)
+            image = find_image(name)
             if image is None:
                 raise UnusableError("no such image")
             size = shown_size(image)
         except UnusableError as error:
             rejected.append(Rejection(str(name), str(error)))
             continue
-        if claimed not in {(None, None), size}:
-            odd.append(name)
-        images[one["id"]] = Picture(image, size, ())
-    return images, odd
+        if stated not in {(None, None), size}:
+            other_sizes.append(name)
+        images[entry["id"]] = LabelledImage(image, size, ())
+    return images, other_sizes
 
 
-def _sides(one: dict[str, Any]) -> Corners:
-    box = one.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
-        raise UnusableError("bbox is no list of four numbers")
-    if not all(abs(side) < ABSURD for side in box):
+def _check_entry(entry: dict[str, Any], images: dict[Any, LabelledImage], names: dict[Any, str]) -> Corners:
+    """Check an annotation as far as the evaluation reads it; return (left, top, width, height)."""
+    if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in images:
+        raise UnusableError("belongs to no image that can be used")
+    if not isinstance(entry.get("category_id"), int) or entry["category_id"] not in names:
+        raise UnusableError(f"category {entry.get('category_id')!r} is not in the file's list")
+    sides = entry.get("bbox")
+    if not isinstance(sides, list) or len(sides) != 4 or not all(isinstance(side, int | float) for side in sides):
+        raise UnusableError("bbox is not a list of four numbers")
+    if not all(abs(side) < ABSURD for side in sides):
         raise UnusableError("bbox holds a number that is not finite, or far too large")
-    return box[0], box[1], box[2], box[3]
-
-
-def _check_evaluated(one: dict[str, Any]) -> None:
-    """What no label has, but the evaluation reads."""
-    area = one.get("area")
+    area = entry.get("area")
     if area is not None and not (isinstance(area, int | float) and 0 <= area < math.inf):
-        raise UnusableError(f"area {area!r} is no area")
-    if one.get("iscrowd") not in (None, 0, 1):
-        raise UnusableError(f"iscrowd {one['iscrowd']!r} is neither 0 nor 1")
+        raise UnusableError(f"area {area!r} is not an area")
+    if entry.get("iscrowd") not in (None, 0, 1):
+        raise UnusableError(f"iscrowd {entry['iscrowd']!r} is neither 0 nor 1")
+    return sides[0], sides[1], sides[2], sides[3]
 
 
-def _label(ltwh_px: Corners, one: dict[str, Any], size: tuple[int, int]) -> Corners:
+def _label(ltwh_px: Corners, entry: dict[str, Any], size: tuple[int, int]) -> Corners:
+    """Return centre and size as fractions; raise if the object is not trained on."""
     left, top, width, height = ltwh_px
-    if one.get("iscrowd"):
+    if entry.get("iscrowd"):
         raise UnusableError(CROWD)
     if width <= 0 or height <= 0:
         raise UnusableError(DEGENERATE)
@@ -173,5 +181,7 @@ def _label(ltwh_px: Corners, one: dict[str, Any], size: tuple[int, int]) -> Corn
     return normalise(inside, size)
 
 
-def _entry(one: dict[str, Any], picture: Picture) -> dict[str, Any]:
-    return one | {"file_name": picture.image.name, "width": picture.size[0], "height": picture.size[1]}
+def _image_entry(entry: dict[str, Any], labelled: LabelledImage) -> dict[str, Any]:
+    """Return the entry of an image with its real name and size."""
+    width, height = labelled.size
+    return entry | {"file_name": labelled.image.name, "width": width, "height": height}

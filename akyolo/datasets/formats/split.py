@@ -1,4 +1,4 @@
-"""One split as its files say: what is trained on, what is evaluated against, and what was left out of the training."""
+"""The annotations of one split, and what the readers need to build them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,104 +13,113 @@ from akyolo.datasets.formats.annotations import (
     REPEATED,
     Box,
     Corners,
-    Picture,
+    LabelledImage,
     Rejection,
     UnusableError,
 )
 from akyolo.datasets.formats.images import IMAGE_SUFFIXES
-from akyolo.errors import DatasetError, did_you_mean
+from akyolo.errors import DatasetError
 
 CROWD = "crowd region, which is no single object"
 DIFFICULT = "difficult object, ignored in the evaluation"
 UNSCORED = "score 0, ignored in the evaluation"
 REGION = "ignored region"
 OTHERS = "category 11, others"
-DROPS = (CROWD, DIFFICULT, UNSCORED, REGION, OTHERS, DEGENERATE, LEAVES, REPEATED)
-"""Why an object of a published data set has no label: as it should be. Any other reason is a surprise."""
+EXPECTED = (CROWD, DIFFICULT, UNSCORED, REGION, OTHERS, DEGENERATE, LEAVES, REPEATED)
+"""Reasons for which objects of a published data set have no label. No other reason is accepted there."""
 
 
 @dataclass(frozen=True)
-class Readout:
-    """What the readers hand over.
+class SplitAnnotations:
+    """The annotations of one split, for training and for evaluation.
 
-    `truth` is in the format of COCO's instances files, `file_name` being relative to the folder of the split's images.
-    It may have more than COCO knows: `difficult` and `ignore` of an annotation, the list `ignored_regions`.
+    Attributes:
+        images: the images with the boxes that are trained on.
+        ground_truth: the content of a COCO instances file; `file_name` is relative to the folder of the split's
+            images. Annotations may also have `difficult` and `ignore`; there may be a list `ignored_regions`.
+        rejected: what gets no label.
+        remarks: sentences for the user.
     """
 
-    pictures: tuple[Picture, ...]
-    truth: dict[str, Any]
+    images: tuple[LabelledImage, ...]
+    ground_truth: dict[str, Any]
     rejected: tuple[Rejection, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
-        """All that a spec can expect, see `spec.COUNTS`."""
-        annotations = self.truth["annotations"]
+        """Count everything that a spec can expect (see `spec.COUNTS`)."""
+        annotations = self.ground_truth["annotations"]
         return {
-            "images": len(self.pictures),
+            "images": len(self.images),
             "annotations": len(annotations),
-            "considered": sum(not one.get("iscrowd") and not one.get("ignore") for one in annotations),
-            "boxes": sum(len(one.boxes) for one in self.pictures),
-            "empty": len(self.pictures) - len({one["image_id"] for one in annotations}),
-            "degenerate": sum(one.reason == DEGENERATE for one in self.rejected),
+            "considered": sum(not entry.get("iscrowd") and not entry.get("ignore") for entry in annotations),
+            "boxes": sum(len(image.boxes) for image in self.images),
+            "empty": len(self.images) - len({entry["image_id"] for entry in annotations}),
+            "degenerate": sum(rejection.reason == DEGENERATE for rejection in self.rejected),
         }
 
-    def part(self, pictures: Iterable[Picture]) -> "Readout":
-        """The same for some of the pictures, without what was left out."""
-        chosen = tuple(pictures)
-        names = {one.image.name for one in chosen}
-        images = [one for one in self.truth["images"] if one["file_name"] in names]
-        numbers = {one["id"] for one in images}
+    def select(self, images: Iterable[LabelledImage]) -> "SplitAnnotations":
+        """Return the annotations of some of the images, without rejections."""
+        selected = tuple(images)
+        names = {labelled.image.name for labelled in selected}
+        entries = [entry for entry in self.ground_truth["images"] if entry["file_name"] in names]
+        ids = {entry["id"] for entry in entries}
         lists = {
-            key: [one for one in value if one["image_id"] in numbers]
-            for key, value in self.truth.items()
+            key: [entry for entry in value if entry["image_id"] in ids]
+            for key, value in self.ground_truth.items()
             if key in {"annotations", "ignored_regions"}
         }
-        return Readout(chosen, self.truth | {"images": images} | lists)
+        return SplitAnnotations(selected, self.ground_truth | {"images": entries} | lists)
 
     def dropped(self) -> dict[str, int]:
-        """How many objects have no label, by reason."""
-        return dict(Counter(one.reason for one in self.rejected))
+        """Count the objects without a label by reason."""
+        return dict(Counter(rejection.reason for rejection in self.rejected))
 
-    def surprises(self) -> list[Rejection]:
-        """What no published data set should make us leave out."""
-        return [one for one in self.rejected if one.reason not in DROPS and not one.reason.startswith(OUTSIDE)]
+    def unexpected(self) -> list[Rejection]:
+        """Return the rejections that no published data set should have."""
+        return [
+            rejection
+            for rejection in self.rejected
+            if rejection.reason not in EXPECTED and not rejection.reason.startswith(OUTSIDE)
+        ]
 
 
 def add_once(boxes: list[Box], box: Box) -> None:
-    """Add a label, unless the same is there: Ultralytics would drop it too.
+    """Append a box that is not in the list; Ultralytics drops repeated ones too.
 
     Raises:
-        UnusableError: it is.
+        UnusableError: The box is in the list.
     """
     if box in boxes:
         raise UnusableError(REPEATED)
     boxes.append(box)
 
 
-def check_unique(pictures: Iterable[Picture], location: str) -> None:
-    """Refuse two images of one split that would share a label file.
+def check_unique(images: Iterable[LabelledImage], location: str) -> None:
+    """Check that no two images of a split share a label file.
 
     Raises:
-        DatasetError: naming them.
+        DatasetError: Two do.
     """
-    seen: dict[str, Path] = {}
-    for one in pictures:
-        if one.image.stem in seen:
-            what = f"{seen[one.image.stem].name} and {one.image.name} would share one label file"
+    by_stem: dict[str, Path] = {}
+    for labelled in images:
+        image = labelled.image
+        if image.stem in by_stem:
+            what = f"{by_stem[image.stem].name} and {image.name} would share one label file"
             raise DatasetError(what, location=location)
-        seen[one.image.stem] = one.image
+        by_stem[image.stem] = image
 
 
-def by_stem(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """The files of a folder by their stem, sorted.
+def files_by_stem(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
+    """Return the files of a folder by stem, sorted.
 
     Raises:
-        DatasetError: no such folder, or two files that share a stem.
+        DatasetError: The folder does not exist, or two files share a stem.
     """
     if not folder.is_dir():
         raise DatasetError("no such folder", location=str(folder))
     files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir(), key=lambda one: (one.stem, one.suffix)):
+    for file in sorted(folder.iterdir(), key=lambda path: (path.stem, path.suffix)):
         if file.suffix.lower() in suffixes and not file.name.startswith("."):
             if file.stem in files:
                 raise DatasetError(f"{files[file.stem].name} and {file.name} share one stem", location=str(folder))
@@ -118,24 +127,40 @@ def by_stem(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str
     return files
 
 
-def check_class(name: str, names: Iterable[str]) -> str | None:
-    """What is wrong with a class name, if anything."""
-    return None if name in names else f"unknown class {name!r}; {did_you_mean(name, names)}"
+def category_entries(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return COCO's list of categories, numbered from 1.
 
-
-def categories(names: Iterable[str]) -> list[dict[str, Any]]:
-    """COCO's list of categories, numbered from 1."""
+    Example:
+        >>> category_entries(["cat", "dog"])
+        [{'id': 1, 'name': 'cat'}, {'id': 2, 'name': 'dog'}]
+    """
     return [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
 
 
-def image_entry(number: int, picture: Picture) -> dict[str, Any]:
-    """COCO's entry for one image."""
-    width, height = picture.size
-    return {"id": number, "file_name": picture.image.name, "width": width, "height": height}
+def image_entry(image_id: int, labelled: LabelledImage) -> dict[str, Any]:
+    """Return COCO's entry for one image."""
+    width, height = labelled.size
+    return {"id": image_id, "file_name": labelled.image.name, "width": width, "height": height}
 
 
-def annotation_entry(number: int, image: int, category: int, xyxy_px: Corners, **more: int) -> dict[str, Any]:
-    """COCO's entry for one box, given by its corners in pixels (x1, y1, x2, y2)."""
+def annotation_entry(
+    annotation_id: int, image_id: int, category_id: int, xyxy_px: Corners, **more: int
+) -> dict[str, Any]:
+    """Return COCO's entry for one box.
+
+    Args:
+        annotation_id: the number of the entry.
+        image_id: the number of its image.
+        category_id: the number of its class.
+        xyxy_px: (x1, y1, x2, y2) in pixels.
+        **more: further keys.
+
+    Example:
+        >>> annotation_entry(1, 7, 2, (10, 20, 30, 60), ignore=1)["bbox"]
+        [10, 20, 20, 40]
+    """
     x1, y1, x2, y2 = xyxy_px
     sides: Mapping[str, Any] = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-    return {"id": number, "image_id": image, "category_id": category, **sides, "iscrowd": 0, **more}
+    return {
+        "id": annotation_id, "image_id": image_id, "category_id": category_id, **sides, "iscrowd": 0, **more,
+    }  # fmt: skip

@@ -1,8 +1,8 @@
-"""VisDrone's annotations: one text file for an image -> `Readout`.
+"""Read VisDrone's annotations: one text file for an image.
 
 A line is left,top,width,height,score,category,truncation,occlusion, in pixels from 0; some end with another comma.
-Category 0 is a region that nobody labelled, 11 whatever is no class; score 0 marks boxes that the evaluation ignores.
-None of these are trained on; the official protocol needs all but 11.
+Category 0 is a region without labels, 11 is any object of no class; score 0 marks boxes that the evaluation ignores.
+These are not trained on. The official protocol needs all of them but category 11.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from akyolo.datasets.formats.annotations import (
     OUTSIDE,
     Box,
     Corners,
-    Picture,
+    LabelledImage,
     Rejection,
     UnusableError,
     clip,
@@ -25,34 +25,35 @@ from akyolo.datasets.formats.split import (
     OTHERS,
     REGION,
     UNSCORED,
-    Readout,
+    SplitAnnotations,
     add_once,
     annotation_entry,
-    by_stem,
-    categories,
+    category_entries,
+    files_by_stem,
     image_entry,
 )
 
-IGNORED, OTHER = 0, 11  # categories around those of the names, which count from 1
+IGNORED, OTHER = 0, 11  # the categories before and after those of the names, which count from 1
 
 
-def read_visdrone(images: Path, annotations: Path, names: tuple[str, ...]) -> Readout:
+def read_visdrone(images: Path, annotations: Path, names: tuple[str, ...]) -> SplitAnnotations:
     """Read one split.
 
     Args:
         images: the folder of its images.
         annotations: the folder of its text files, each with the stem of its image.
-        names: of the categories 1, 2, ...
+        names: the names of the categories 1, 2, ...
 
     Raises:
-        DatasetError: a folder that is not there. A single bad file or line is rejected instead.
+        DatasetError: A folder does not exist. A single bad file or line is rejected instead.
     """
-    found, texts = by_stem(images), by_stem(annotations, frozenset({".txt"}))
-    rejected = [Rejection(texts[stem].name, "no image with this stem") for stem in texts.keys() - found.keys()]
-    pictures: list[Picture] = []
+    image_files, texts = files_by_stem(images), files_by_stem(annotations, frozenset({".txt"}))
+    rejected = [Rejection(texts[stem].name, "no image with this stem") for stem in texts.keys() - image_files.keys()]
+    labelled: list[LabelledImage] = []
+    image_entries: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     regions: list[dict[str, Any]] = []
-    for number, (stem, image) in enumerate(found.items(), start=1):
+    for image_id, (stem, image) in enumerate(image_files.items(), start=1):
         try:
             if stem not in texts:
                 raise UnusableError("no annotation file; an image without objects needs an empty one")
@@ -68,25 +69,27 @@ def read_visdrone(images: Path, annotations: Path, names: tuple[str, ...]) -> Re
             try:
                 fields = _fields(line, len(names))
                 if fields[5] == IGNORED:
-                    regions.append({"image_id": number, "bbox": fields[:4]})
+                    regions.append({"image_id": image_id, "bbox": fields[:4]})
                 elif fields[5] != OTHER:
-                    entries.append(_entry(fields, len(entries) + 1, number))
+                    entries.append(_entry(fields, len(entries) + 1, image_id))
                 label = _label(fields, size)
                 add_once(boxes, Box(names[fields[5] - 1], label))
             except UnusableError as error:
                 rejected.append(Rejection(texts[stem].name, str(error), f"line {line_number}", line))
-        pictures.append(Picture(image, size, tuple(boxes)))
-    numbers = {stem: number for number, stem in enumerate(found, start=1)}
-    truth = {
-        "images": [image_entry(numbers[one.image.stem], one) for one in pictures],
+        labelled.append(LabelledImage(image, size, tuple(boxes)))
+        image_entries.append(image_entry(image_id, labelled[-1]))
+    ground_truth = {
+        "images": image_entries,
         "annotations": entries,
-        "categories": categories(names),
+        "categories": category_entries(names),
         "ignored_regions": regions,
     }
-    return Readout(tuple(pictures), truth, tuple(sorted(rejected, key=lambda one: one.file)))
+    in_order = sorted(rejected, key=lambda rejection: rejection.file)
+    return SplitAnnotations(tuple(labelled), ground_truth, tuple(in_order))
 
 
 def _fields(line: str, classes: int) -> list[int]:
+    """Return the eight numbers of a line."""
     try:
         fields = [int(text) for text in line.strip().removesuffix(",").split(",")]
     except ValueError:
@@ -96,20 +99,23 @@ def _fields(line: str, classes: int) -> list[int]:
     if max(map(abs, fields)) > ABSURD:
         raise UnusableError("holds a number that is far too large")
     if not 0 <= fields[5] <= OTHER or classes < fields[5] < OTHER:
-        raise UnusableError(f"category {fields[5]} is none of 0 to {classes} and 11")
+        raise UnusableError(f"category {fields[5]} is not one of 0 to {classes} and 11")
     return fields
 
 
-def _entry(fields: list[int], number: int, image: int) -> dict[str, Any]:
+def _entry(fields: list[int], annotation_id: int, image_id: int) -> dict[str, Any]:
+    """Return COCO's entry for one line."""
     left, top, width, height, score, category, truncation, occlusion = fields
     more = {"ignore": int(score == 0), "score": score, "truncation": truncation, "occlusion": occlusion}
-    return annotation_entry(number, image, category, (left, top, left + width, top + height), **more)
+    xyxy_px = (left, top, left + width, top + height)
+    return annotation_entry(annotation_id, image_id, category, xyxy_px, **more)
 
 
 def _label(fields: list[int], size: tuple[int, int]) -> Corners:
+    """Return centre and size as fractions; raise if the line is not trained on."""
     left, top, width, height, score, category, *_ = fields
-    for drop, reason in ((category == IGNORED, REGION), (category == OTHER, OTHERS), (score == 0, UNSCORED)):
-        if drop:
+    for applies, reason in ((category == IGNORED, REGION), (category == OTHER, OTHERS), (score == 0, UNSCORED)):
+        if applies:
             raise UnusableError(reason)
     if width <= 0 or height <= 0:
         raise UnusableError(DEGENERATE)

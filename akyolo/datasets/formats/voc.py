@@ -1,232 +1,211 @@
-"""Pascal VOC annotations: one XML per image -> a `Picture`.
+"""Read Pascal VOC images with their XML files, for published data sets and for those of users.
 
-VOC counts pixels from 1 and includes the last one, so the box written (xmin, ymin, xmax, ymax) covers
-[xmin - 1, ymin - 1, xmax, ymax] in the usual coordinates. `<filename>` and `<size>` are often wrong; the file's stem
-says which image is meant, and the image says how large it is.
+Difficult objects are kept in the ground truth, to be ignored in the evaluation. `LabelRules` says whether they get a
+label.
 """
 
-import math
-import xml.etree.ElementTree as ET
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from akyolo.datasets.formats.annotations import (
-    DEGENERATE,
-    LEAVES,
-    OUTSIDE,
-    Box,
-    Corners,
-    Picture,
-    Rejection,
-    UnusableError,
-    clip,
-    denormalise,
-    normalise,
-)
+from akyolo.datasets.formats.annotations import Box, Corners, LabelledImage, Rejection, UnusableError
 from akyolo.datasets.formats.images import shown_size
+from akyolo.datasets.formats.split import (
+    DIFFICULT,
+    SplitAnnotations,
+    add_once,
+    annotation_entry,
+    category_entries,
+    files_by_stem,
+    image_entry,
+)
+from akyolo.datasets.formats.voc_xml import BoxRule, VocObject, convert_box, exact_corners, parse_annotation
+from akyolo.errors import DatasetError, did_you_mean
 
-BoxRule = Literal["exact", "paper"]
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+Sources = Sequence[tuple[Path, Path, Path | None]]  # folders of images and of XML files, and a list of stems
 
 
 @dataclass(frozen=True)
-class VocObject:
-    """One `<object>` as written: `label` names it in reports, `raw_box` holds the four texts, `fault` what is missing.
+class LabelRules:
+    """Which objects get a label, and how their boxes are computed.
 
-    `xyxy_voc` is in 1-based, inclusive pixels and None exactly when there is a fault.
+    Attributes:
+        boxes: `exact`, or as in the `paper` (YOLOv5's VOC script).
+        class_fault: returns why objects of a class are left out, or "" if they are not.
+        difficult: whether difficult objects get a label.
+        repeated: whether a box that an image has twice gets a second label.
     """
 
-    label: str
-    name: str
-    raw_box: str
+    boxes: BoxRule
+    class_fault: Callable[[str], str]
     difficult: bool
-    xyxy_voc: Corners | None
-    fault: str = ""
+    repeated: bool
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """One annotation file: its objects, and the `<size>` it claims (width, height in pixels) if it does."""
+class GroundTruthObject:
+    """One object that the evaluation reads.
 
-    size: tuple[int, int] | None
-    objects: tuple[VocObject, ...]
+    Attributes:
+        name: the class name.
+        xyxy_px: (x1, y1, x2, y2) in pixels of the image.
+        difficult: whether the evaluation ignores it.
+    """
+
+    name: str
+    xyxy_px: Corners
+    difficult: bool
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A picture together with what was left out of it, and what the user may want to look at."""
+class VocImage:
+    """One image with its XML file, read once.
 
-    picture: Picture
-    rejected: tuple[Rejection, ...] = ()
-    clipped: int = 0
-    odd_size: bool = False
-    names: frozenset[str] = field(default_factory=frozenset)
-
-
-class _NoDoctype(ET.TreeBuilder):
-    """Refuses a document type declaration as it opens, before any entity in it can grow."""
-
-    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
-        raise UnusableError("XML with a DOCTYPE is not read: its entities could be made to fill the memory")
-
-
-def parse_annotation(xml: bytes) -> Annotation:
-    """Read one annotation file.
-
-    Raises:
-        UnusableError: not XML, or not a VOC annotation.
+    Attributes:
+        labelled: the image with the boxes that are trained on.
+        objects: the objects for the evaluation.
+        rejected: what gets no label.
+        clipped: how many labels reached outside the image.
+        other_size: whether `<size>` differs from the size of the image.
+        names: all class names in the file, usable or not.
     """
-    try:
-        root = ET.fromstring(xml, ET.XMLParser(target=_NoDoctype()))
-    except UnusableError:
-        raise
-    except (ET.ParseError, ValueError, LookupError) as error:  # LookupError, ValueError: encodings expat lacks
-        raise UnusableError(f"XML cannot be parsed: {error}") from error
-    if root.tag != "annotation":
-        raise UnusableError(f"not a VOC annotation: the root element is <{root.tag}>, not <annotation>")
-    # direct children only: a person's <part>s carry boxes of their own
-    objects = (_parse_object(node, number) for number, node in enumerate(root.findall("object"), start=1))
-    return Annotation(_parse_size(root), tuple(objects))
+
+    labelled: LabelledImage
+    objects: tuple[GroundTruthObject, ...]
+    rejected: tuple[Rejection, ...]
+    clipped: int
+    other_size: bool
+    names: frozenset[str]
 
 
-def _text(node: ET.Element, path: str) -> str:
-    return (node.findtext(path) or "").strip()
-
-
-def _parse_size(root: ET.Element) -> tuple[int, int] | None:
-    try:
-        width, height = int(_text(root, "size/width")), int(_text(root, "size/height"))
-    except ValueError:
-        return None
-    return (width, height) if width > 0 and height > 0 else None
-
-
-def _parse_object(node: ET.Element, number: int) -> VocObject:
-    name = _text(node, "name")
-    sides = [_text(node, f"bndbox/{side}") for side in SIDES]
-    label, raw_box = f"{number} {name}".strip(), " ".join(sides).strip()
-    difficult = _text(node, "difficult") == "1"
-
-    def faulty(fault: str) -> VocObject:
-        return VocObject(label, name, raw_box, difficult, None, fault)
-
-    if not name:
-        return faulty("object without <name>")
-    if node.find("bndbox") is None:
-        return faulty("object without <bndbox>")
-    missing = [f"<{side}>" for side, text in zip(SIDES, sides, strict=True) if not text]
-    if missing:
-        return faulty(f"<bndbox> without {', '.join(missing)}")
-    try:
-        x1, y1, x2, y2 = (float(text) for text in sides)
-    except ValueError:
-        return faulty("<bndbox> holds something that is not a number")
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        return faulty("<bndbox> holds a number that is not finite")
-    return VocObject(label, name, raw_box, difficult, (x1, y1, x2, y2))
-
-
-def is_degenerate(xyxy_voc: Corners) -> bool:
-    """Whether the numbers as written span nothing. Asked before `exact_corners`, which would make them a pixel wide."""
-    x1, y1, x2, y2 = xyxy_voc
-    return x2 <= x1 or y2 <= y1
-
-
-def exact_corners(xyxy_voc: Corners) -> Corners:
-    """1-based, inclusive pixels -> the edges of the same box, 0-based, in pixels (x1, y1, x2, y2)."""
-    x1, y1, x2, y2 = xyxy_voc
-    return x1 - 1, y1 - 1, x2, y2
-
-
-def paper_label(xyxy_voc: Corners, size: tuple[int, int]) -> Corners:
-    """The label that YOLOv5's VOC script computes: half a pixel off and one pixel small.
-
-    Args:
-        xyxy_voc: corners as written, in pixels.
-        size: width and height in pixels, as `<size>` claims them.
-
-    Returns:
-        Centre and size as fractions. Multiplied by the reciprocal, as there, so that even the last bit agrees.
-    """
-    x1, y1, x2, y2 = xyxy_voc
-    per_width, per_height = 1.0 / size[0], 1.0 / size[1]
-    centre_x, centre_y = (x1 + x2) / 2.0 - 1, (y1 + y2) / 2.0 - 1
-    return centre_x * per_width, centre_y * per_height, (x2 - x1) * per_width, (y2 - y1) * per_height
-
-
-def read_picture(image: Path, xml: Path, file: str, rule: BoxRule, wanted: Collection[str] | None = None) -> Reading:
-    """Read one image and its annotation.
+def read_image(image: Path, xml: Path, file: str, rules: LabelRules) -> VocImage:
+    """Read one image and its XML file.
 
     Args:
         image: the image file.
         xml: its annotation.
-        file: how reports name the annotation.
-        rule: `exact` boxes, or those of the `paper`: YOLOv5's, without the objects marked difficult.
-        wanted: the classes to keep; None for all.
+        file: the name of the annotation in reports.
+        rules: which objects get a label.
 
     Raises:
-        UnusableError: the image or the annotation as a whole cannot be used.
+        UnusableError: The image or the annotation as a whole cannot be used.
     """
     try:
         annotation = parse_annotation(xml.read_bytes())
     except OSError as error:
         raise UnusableError(f"annotation cannot be read: {error.strerror}") from error
     size = shown_size(image)
-    if rule == "paper" and annotation.size is None:
+    if rules.boxes == "paper" and annotation.size is None:
         raise UnusableError("no usable <size>, by which the paper's boxes are divided")
+    paper_size = annotation.size if rules.boxes == "paper" else None
     boxes: list[Box] = []
+    objects: list[GroundTruthObject] = []
     rejected: list[Rejection] = []
     clipped = 0
-    for one in annotation.objects:
+    for voc_object in annotation.objects:
         try:
-            label, was_clipped = _label(one, size, annotation.size if rule == "paper" else None, wanted)
+            corners_voc = _usable_corners(voc_object, rules)
+            xyxy_px, label = convert_box(corners_voc, size, paper_size)
+            objects.append(GroundTruthObject(voc_object.name, xyxy_px, voc_object.difficult))
+            if voc_object.difficult and not rules.difficult:
+                raise UnusableError(DIFFICULT)
+            box = Box(voc_object.name, label)
+            if rules.repeated:
+                boxes.append(box)
+            else:
+                add_once(boxes, box)
         except UnusableError as error:
-            rejected.append(Rejection(file, str(error), one.label, one.raw_box))
+            rejected.append(Rejection(file, str(error), voc_object.label, voc_object.raw_box))
             continue
-        clipped += was_clipped
-        boxes.append(Box(one.name, label))
-    names = frozenset(one.name for one in annotation.objects if one.name)
-    odd_size = annotation.size not in (None, size)
-    return Reading(Picture(image, size, tuple(boxes)), tuple(rejected), clipped, odd_size, names)
+        clipped += paper_size is None and xyxy_px != exact_corners(corners_voc)
+    names = frozenset(voc_object.name for voc_object in annotation.objects if voc_object.name)
+    labelled = LabelledImage(image, size, tuple(boxes))
+    return VocImage(labelled, tuple(objects), tuple(rejected), clipped, annotation.size not in (None, size), names)
 
 
-def _label(
-    one: VocObject, size: tuple[int, int], paper_size: tuple[int, int] | None, wanted: Collection[str] | None
-) -> tuple[Corners, bool]:
-    """The normalised label of one object and whether it had to be clipped; `paper_size` asks for the paper's rule."""
-    if wanted is not None and one.xyxy_voc is not None and one.name not in wanted:
-        raise UnusableError(f"class {one.name!r} is not among the names asked for")
-    corners, label = place(one, size, paper_size)
-    if paper_size is None:
-        return label, one.xyxy_voc is not None and corners != exact_corners(one.xyxy_voc)
-    if one.difficult:
-        raise UnusableError("difficult object, which the paper's labels leave out")
-    return label, False
+def _usable_corners(voc_object: VocObject, rules: LabelRules) -> Corners:
+    """Return the corners as written, if the object is whole and of a kept class."""
+    if voc_object.xyxy_voc is None:
+        raise UnusableError(voc_object.fault)
+    if fault := rules.class_fault(voc_object.name):
+        raise UnusableError(fault)
+    return voc_object.xyxy_voc
 
 
-def place(one: VocObject, size: tuple[int, int], paper_size: tuple[int, int] | None) -> tuple[Corners, Corners]:
-    """One object as corners in pixels of the image (x1, y1, x2, y2) and as a normalised label.
+def split_annotations(
+    images: Sequence[VocImage], names: Sequence[str], rejected: Sequence[Rejection] = ()
+) -> SplitAnnotations:
+    """Return the annotations of a split for training and evaluation.
 
     Args:
-        one: the object.
-        size: width and height of the image in pixels.
-        paper_size: asks for the paper's rule: what `<size>` claims.
+        images: the images of the split; they are numbered from 1 in this order.
+        names: the class names by class index.
+        rejected: what was left out of this split.
+    """
+    entries: list[dict[str, Any]] = []
+    category_ids = {name: number for number, name in enumerate(names, start=1)}
+    for image_id, image in enumerate(images, start=1):
+        for item in image.objects:
+            flags = {"difficult": int(item.difficult), "ignore": int(item.difficult)}
+            category_id = category_ids[item.name]
+            entries.append(annotation_entry(len(entries) + 1, image_id, category_id, item.xyxy_px, **flags))
+    ground_truth = {
+        "images": [image_entry(image_id, image.labelled) for image_id, image in enumerate(images, start=1)],
+        "annotations": entries,
+        "categories": category_entries(names),
+    }
+    return SplitAnnotations(tuple(image.labelled for image in images), ground_truth, tuple(rejected))
+
+
+def read_voc(sources: Sources, boxes: BoxRule, names: tuple[str, ...]) -> SplitAnnotations:
+    """Read one split of a published data set, sorted by stem.
+
+    Difficult objects get no label, as in YOLOv5 and before.
+
+    Args:
+        sources: folders of images and of XML files, and the list of stems if not all are taken.
+        boxes: how boxes become labels.
+        names: all class names.
 
     Raises:
-        UnusableError: it has no box, or none inside the image.
+        DatasetError: A folder or a list does not exist, or two sources share a stem.
     """
-    if one.xyxy_voc is None:
-        raise UnusableError(one.fault)
-    if is_degenerate(one.xyxy_voc):
-        raise UnusableError(DEGENERATE)
-    if paper_size is None:
-        inside = clip(exact_corners(one.xyxy_voc), size)
-        if inside is None:
-            raise UnusableError(f"{OUTSIDE} of {size[0]}x{size[1]} pixels")
-        return inside, normalise(inside, size)
-    label = paper_label(one.xyxy_voc, paper_size)
-    if not all(0 <= number <= 1 for number in label):  # Ultralytics would drop the whole image for it
-        raise UnusableError(LEAVES)
-    return denormalise(label, size), label
+    rules = LabelRules(boxes, lambda name: _unknown_class(name, names), difficult=False, repeated=False)
+    rejected: list[Rejection] = []
+    images: list[VocImage] = []
+    for stem, (image, xml) in sorted(_files_of(sources).items()):
+        try:
+            if image is None or xml is None:
+                missing = "image" if image is None else "annotation"
+                raise UnusableError(f"is listed, but its {missing} does not exist")
+            images.append(read_image(image, xml, f"{stem}.xml", rules))
+            rejected.extend(images[-1].rejected)
+        except UnusableError as error:
+            rejected.append(Rejection(f"{stem}.xml", str(error)))
+    return split_annotations(images, names, rejected)
+
+
+def _unknown_class(name: str, names: tuple[str, ...]) -> str:
+    """Say that a class is unknown, if it is."""
+    return "" if name in names else f"unknown class {name!r}; {did_you_mean(name, names)}"
+
+
+def _files_of(sources: Sources) -> dict[str, tuple[Path | None, Path | None]]:
+    """Return image and XML file by stem."""
+    pairs: dict[str, tuple[Path | None, Path | None]] = {}
+    for image_folder, xml_folder, stems in sources:
+        images, annotations = files_by_stem(image_folder), files_by_stem(xml_folder, frozenset({".xml"}))
+        for stem in _read_stems(stems) if stems else sorted(images.keys() | annotations.keys()):
+            if stem in pairs:
+                raise DatasetError(f"stem {stem} is there twice", location=str(stems or image_folder))
+            pairs[stem] = images.get(stem), annotations.get(stem)
+    return pairs
+
+
+def _read_stems(file: Path) -> list[str]:
+    """Return the first word of each line that is not empty."""
+    try:
+        return [line.split()[0] for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"the list cannot be read: {error}", location=str(file)) from error

@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from akyolo.datasets.formats import coco, visdrone
+from akyolo.datasets.formats import coco, visdrone, voc
 from akyolo.datasets.formats.annotations import summary_of
 from akyolo.datasets.formats.images import IMAGE_SUFFIXES
-from akyolo.datasets.formats.split import Readout
-from akyolo.datasets.formats.voc import BoxRule
-from akyolo.datasets.published import voc_sets
+from akyolo.datasets.formats.split import SplitAnnotations
+from akyolo.datasets.formats.voc_xml import BoxRule
 from akyolo.datasets.published.archive import BrokenArchiveError, unpack
 from akyolo.datasets.published.download import fetch, md5_of, verify
 from akyolo.datasets.published.spec import Archive, Source, Spec
@@ -152,9 +151,10 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
         unpacked.mkdir()
         for archive, file in zip(known, files, strict=True):
             _unpack(file, unpacked, unchecked=not source and archive.md5 is None)
-        readouts = {split: _read(spec, split, unpacked, boxes) for split in spec.splits}
-        _check(spec, readouts)
-        write_tree(_as_set(spec, readouts), tree, root, move)
+        splits = {split: _read(spec, split, unpacked, boxes) for split in spec.splits}
+        _check(spec, splits)
+        rejected = [rejection for part in splits.values() for rejection in part.rejected]
+        write_tree(YoloSet.from_splits(splits, spec.names, rejected), tree, root, move)
         sums = {
             file.name: {"bytes": file.stat().st_size, "md5": archive.md5 or md5_of(file)}
             for archive, file in zip(known, files, strict=True)
@@ -163,9 +163,9 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
             "key": key,
             "name": Path(spec.file).stem,
             "archives": sums,
-            "counts": {split: one.counts() for split, one in readouts.items()},
-            "dropped": {split: one.dropped() for split, one in readouts.items()},
-            "remarks": [remark for one in readouts.values() for remark in one.remarks],
+            "counts": {split: part.counts() for split, part in splits.items()},
+            "dropped": {split: part.dropped() for split, part in splits.items()},
+            "remarks": [remark for part in splits.values() for remark in part.remarks],
             "files": _inventory(tree, spec),
         }
     write(root / PINS, (json.dumps(pins | sums, indent=1) + "\n").encode())
@@ -214,45 +214,39 @@ def _unpack(file: Path, into: Path, unchecked: bool) -> None:
         raise
 
 
-def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> Readout:
+def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> SplitAnnotations:
+    """Read the annotations of one split from the unpacked archives."""
     print(f"akyolo: reading {split}", file=sys.stderr)
     sources = [_inside(unpacked, source) for source in spec.splits[split].sources]
     if spec.format == "voc-xml":
-        return voc_sets.read_voc(sources, boxes, spec.names)
+        return voc.read_voc(sources, boxes, spec.names)
     images, annotations, _ = sources[0]
     if spec.format == "visdrone-txt":
         return visdrone.read_visdrone(images, annotations, spec.names)
 
-    def find(name: str) -> Path | None:  # never a path that leads elsewhere: what is found is moved
+    def find_image(name: str) -> Path | None:
+        # The image is moved later, so a path that leads elsewhere is never followed.
         return images / name if Path(name).name == name and (images / name).is_file() else None
 
-    readout, names = coco.read_coco(annotations, find)
+    part, names = coco.read_coco(annotations, find_image)
     if names != spec.names:
         what = f"has another class list: {', '.join(names)}"
         raise DatasetError(what, location=annotations.name, remedy=f"expected {', '.join(spec.names)}")
-    return readout
+    return part
 
 
 def _inside(unpacked: Path, source: Source) -> tuple[Path, Path, Path | None]:
+    """Return the paths of a source in the folder of the unpacked archives."""
     return unpacked / source.images, unpacked / source.annotations, unpacked / source.list if source.list else None
 
 
-def _check(spec: Spec, readouts: dict[str, Readout]) -> None:
-    """Refuse what no published set has, and counts that differ."""
-    for split, one in readouts.items():
-        if surprises := one.surprises():
-            raise DatasetError(f"split {split} cannot be used: {summary_of(surprises)}", location=spec.file)
-        found, expected = one.counts(), spec.splits[split].counts
-        wrong = [f"{name} {found[name]:,} instead of {n:,}" for name, n in expected.items() if found[name] != n]
+def _check(spec: Spec, splits: dict[str, SplitAnnotations]) -> None:
+    """Check the counts, and that nothing is rejected that no published set has."""
+    for split, part in splits.items():
+        if unexpected := part.unexpected():
+            raise DatasetError(f"split {split} cannot be used: {summary_of(unexpected)}", location=spec.file)
+        counts, expected = part.counts(), spec.splits[split].counts
+        wrong = [f"{name} {counts[name]:,} instead of {n:,}" for name, n in expected.items() if counts[name] != n]
         if wrong:
             what = f"split {split} has {', '.join(wrong)}"
             raise DatasetError(what, location=spec.file, remedy="Get the archives again; nothing was written.")
-
-
-def _as_set(spec: Spec, readouts: dict[str, Readout]) -> YoloSet:
-    return YoloSet(
-        {split: one.pictures for split, one in readouts.items()},
-        spec.names,
-        tuple(rejection for one in readouts.values() for rejection in one.rejected),
-        {split: one.truth for split, one in readouts.items()},
-    )

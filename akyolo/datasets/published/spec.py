@@ -140,7 +140,7 @@ def _split(read: "_Reader") -> Split:
 
 
 def _source(read: "_Reader") -> Source:
-    paths = {key: read.optional_text(key) if key == "list" else read.text(key) for key in _keys(Source)}
+    paths: dict[str, Any] = {key: read.optional_text(key) if key == "list" else read.text(key) for key in _keys(Source)}
     for key, path in paths.items():
         if path is not None and (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
             raise DatasetError(f"{key} {path!r} leads out of the archives", location=read.location)

@@ -1,4 +1,4 @@
-"""The folder layout that Ultralytics trains from, written all at once or not at all."""
+"""Write data sets in the folder layout that Ultralytics trains from."""
 
 import csv
 import json
@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from akyolo.datasets.formats.annotations import Picture, Rejection
+from akyolo.datasets.formats.annotations import LabelledImage, Rejection
+from akyolo.datasets.formats.split import SplitAnnotations
 from akyolo.errors import ConfigError, DatasetError
 from akyolo.files import publish_folder
 
@@ -21,50 +22,66 @@ COLUMNS = ("file", "object", "raw_box", "reason")
 
 @dataclass(frozen=True)
 class YoloSet:
-    """A data set ready to be written: pictures by split, class names by index, and what was left out.
+    """A data set that is ready to be written.
 
-    `truths` holds, by split too, what detections are scored against, in COCO's format; where the labels have it all,
-    there is none.
+    Attributes:
+        splits: the labelled images by split.
+        names: the class names by class index.
+        rejected: what is left out.
+        ground_truths: by split, what detections are scored against, in COCO's format. A split without one is scored
+            against its labels.
     """
 
-    splits: Mapping[str, Sequence[Picture]]
+    splits: Mapping[str, Sequence[LabelledImage]]
     names: tuple[str, ...]
     rejected: tuple[Rejection, ...]
-    truths: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    ground_truths: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_splits(
+        cls, splits: Mapping[str, SplitAnnotations], names: tuple[str, ...], rejected: Sequence[Rejection]
+    ) -> "YoloSet":
+        """Return the data set of these splits."""
+        images = {split: part.images for split, part in splits.items()}
+        return cls(images, names, tuple(rejected), {split: part.ground_truth for split, part in splits.items()})
 
     def summary(self, out: str) -> str:
-        """One line with the number of boxes kept and rejected; `out` is the folder as the user wrote it."""
-        pictures = [one for split in self.splits.values() for one in split]
-        boxes = sum(len(one.boxes) for one in pictures)
-        objects = sum(bool(one.object) for one in self.rejected)
+        """Return one line with the numbers of boxes kept and rejected.
+
+        Args:
+            out: the folder as the user wrote it.
+        """
+        images = [labelled for split in self.splits.values() for labelled in split]
+        boxes = sum(len(labelled.boxes) for labelled in images)
+        objects = sum(bool(rejection.object) for rejection in self.rejected)
         files = len(self.rejected) - objects
         left_out = f" and {files} file{'s' * (files != 1)}" if files else ""
-        return f"kept {boxes} boxes in {len(pictures)} images, rejected {objects}{left_out} ({Path(out) / REPORT})"
+        return f"kept {boxes} boxes in {len(images)} images, rejected {objects}{left_out} ({Path(out) / REPORT})"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What the readers of a user's folder hand over: the data set, and remarks on it in words."""
+    """A data set read from a user's folder, and remarks on it for the user."""
 
     content: YoloSet
     remarks: tuple[str, ...] = ()
 
 
 def check_destination(out: Path, source: Path) -> None:
-    """Refuse an `out` that holds something, or lies in `source`.
+    """Check that `out` is empty and lies outside `source`.
 
     Raises:
-        ConfigError: with the reason.
+        ConfigError: It is not empty, or lies in `source`.
     """
     check_outside(out, source)
     check_empty(out)
 
 
 def check_outside(out: Path, source: Path) -> None:
-    """Refuse an `out` in `source`, which must not change.
+    """Check that `out` lies outside `source`, which must not change.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: It lies in `source`.
     """
     target, origin = out.resolve(), source.resolve()
     if target == origin or origin in target.parents:
@@ -72,10 +89,10 @@ def check_outside(out: Path, source: Path) -> None:
 
 
 def check_empty(out: Path) -> None:
-    """Refuse an `out` that is there, unless as an empty folder.
+    """Check that `out` does not exist or is an empty folder.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: It is something else.
     """
     target = out.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -83,10 +100,15 @@ def check_empty(out: Path) -> None:
 
 
 def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
-    """Write images (links unless `copy`), labels, data.yaml and the report, beside `out`, and rename when complete.
+    """Write a data set: images, labels, annotations, data.yaml and the report.
+
+    Args:
+        content: the data set.
+        out: the folder to write; it appears when it is complete.
+        copy: whether to copy the images instead of linking them.
 
     Raises:
-        DatasetError: the folder cannot be written; nothing is left behind.
+        DatasetError: The folder cannot be written. Nothing is left behind.
     """
     target = out.resolve()
     try:
@@ -100,64 +122,71 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
 
 
 def copy_file(source: Path, image: Path) -> None:
-    """A copy, without its permissions: a read-only source gives a usable one."""
+    """Copy an image without its permissions, so that the copy of a read-only one can be deleted."""
     shutil.copyfile(source, image)
 
 
 def link(source: Path, image: Path) -> None:
-    """A symbolic link."""
+    """Make a symbolic link to an image."""
     image.symlink_to(source.absolute())
 
 
 def move(source: Path, image: Path) -> None:
-    """The file itself, for a source that is ours."""
+    """Move an image of ours to its place."""
     source.rename(image)
 
 
 def write_tree(content: YoloSet, tree: Path, target: Path, place: Callable[[Path, Path], None]) -> None:
-    """Write everything into the empty folder `tree`, which will be, or whose content will be moved to, `target`.
+    """Write a data set into an empty folder.
 
     Args:
-        content: what to write.
-        tree: where.
-        target: how data.yaml names the folder.
-        place: puts one image (first argument) where it is to be (second).
+        content: the data set.
+        tree: the empty folder.
+        target: the folder that data.yaml names: `tree`, or its content, will be moved there.
+        place: puts an image (first argument) at its place (second).
     """
-    index = {name: i for i, name in enumerate(content.names)}
-    for split, pictures in content.splits.items():
+    class_ids = {name: class_id for class_id, name in enumerate(content.names)}
+    for split, labelled_images in content.splits.items():
         images, labels = tree / "images" / split, tree / "labels" / split
         images.mkdir(parents=True)
         labels.mkdir(parents=True)
-        for picture in pictures:
-            place(picture.image, images / picture.image.name)
-            # all digits of a float, so that reading a label gives back what was computed
-            lines = (" ".join(map(str, (index[box.name], *box.cxcywh_norm))) + "\n" for box in picture.boxes)
-            (labels / f"{picture.image.stem}.txt").write_text("".join(lines), encoding="utf-8")
-    for split, truth in content.truths.items():
+        for labelled in labelled_images:
+            place(labelled.image, images / labelled.image.name)
+            # All digits of a float are written, so that reading a label returns what was computed.
+            lines = (" ".join(map(str, (class_ids[box.name], *box.cxcywh_norm))) + "\n" for box in labelled.boxes)
+            (labels / f"{labelled.image.stem}.txt").write_text("".join(lines), encoding="utf-8")
+    for split, ground_truth in content.ground_truths.items():
         (tree / "annotations").mkdir(exist_ok=True)
-        (tree / "annotations" / f"{split}.json").write_text(json.dumps(truth), encoding="utf-8")
-    text = data_yaml_text(target, content.splits, content.names, content.truths)
+        (tree / "annotations" / f"{split}.json").write_text(json.dumps(ground_truth), encoding="utf-8")
+    text = data_yaml_text(target, content.splits, content.names, content.ground_truths)
     (tree / DATA_YAML).write_text(text, encoding="utf-8")
     _write_report(tree / REPORT, content.rejected)
 
 
-def data_yaml_text(target: Path, splits: Collection[str], names: Sequence[str], truths: Collection[str]) -> str:
-    """The text of data.yaml; `annotations` says where an evaluation finds the truth of a split.
+def data_yaml_text(target: Path, splits: Collection[str], names: Sequence[str], ground_truths: Collection[str]) -> str:
+    """Return the text of data.yaml.
 
-    `path` is absolute: Ultralytics would look for a relative one in its own data set folder.
+    `path` is absolute, since Ultralytics looks for a relative one in its own data set folder.
+
+    Args:
+        target: the folder of the data set.
+        splits: the names of its splits.
+        names: the class names by class index.
+        ground_truths: the splits for which the key `annotations` names a COCO json.
     """
     data = {
         "path": str(target),
         **{split: f"images/{split}" for split in splits},
         "names": dict(enumerate(names)),
-        **({"annotations": {split: f"annotations/{split}.json" for split in truths}} if truths else {}),
+        **({"annotations": {split: f"annotations/{split}.json" for split in ground_truths}} if ground_truths else {}),
     }
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _write_report(file: Path, rejected: Sequence[Rejection]) -> None:
-    # a file name may hold bytes that are no text: shown escaped rather than fatal
+    """Write the table of what is left out."""
+    # A file name may hold bytes that are not text: they are escaped.
     with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(COLUMNS)
-        rows.writerows([getattr(one, column) for column in COLUMNS] for one in rejected)
+        rows.writerows([getattr(rejection, column) for column in COLUMNS] for rejection in rejected)

@@ -1,12 +1,20 @@
 """How one Pascal VOC annotation becomes labels."""
 
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akyolo.datasets.formats.annotations import clip, normalise
-from akyolo.datasets.formats.voc import exact_corners, is_degenerate, paper_label, parse_annotation
+from akyolo.datasets.formats.voc_xml import exact_corners, is_degenerate, paper_label, parse_annotation
 from akyolo.datasets.imported.voc import import_voc
+from akyolo.datasets.published.prepare import prepare
+from akyolo.datasets.published.spec import read_spec
+from tests.helpers import published_look_alikes as look_alikes
 from tests.helpers.voc_look_alikes import (
     Voc,
     akyolo_data,
@@ -55,7 +63,7 @@ def test_exact_labels_keep_difficult_objects_and_do_not_need_the_flag(voc):
 @pytest.mark.parametrize("rule", ["exact", "paper"])
 def test_a_degenerate_box_is_rejected_by_its_raw_numbers(voc, box, rule):
     voc.add("c", an_object(), an_object("dog", box))
-    one = only_rejection(voc, rule=rule)
+    one = only_rejection(voc, boxes=rule)
     assert (one.file, one.object, one.raw_box) == ("Annotations/c.xml", "2 dog", " ".join(map(str, box)))
     assert "degenerate" in one.reason
 
@@ -91,7 +99,7 @@ def test_a_box_of_which_nothing_remains_is_rejected(voc, box):
 
 def test_a_paper_label_that_would_cost_the_whole_image_is_rejected(voc):
     voc.add("c", an_object(), an_object(box=(1, 1, 300, 50)))
-    assert "leaves [0, 1]" in only_rejection(voc, rule="paper").reason
+    assert "leaves [0, 1]" in only_rejection(voc, boxes="paper").reason
 
 
 @pytest.mark.parametrize(
@@ -140,3 +148,36 @@ def test_paper_boxes_start_at_the_same_edge_and_end_one_pixel_early(case):
     x1, y1, x2, y2 = exact_corners(raw)
     paper = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
     assert paper == pytest.approx((x1, y1, x2 - 1, y2 - 1), abs=1e-6)
+
+
+opened = None  # a counter while a test counts; an audit hook cannot be removed
+
+
+@pytest.fixture
+def opened_files(monkeypatch):
+    """Count how often each XML file is opened."""
+    monkeypatch.setattr(sys.modules[__name__], "opened", Counter())
+    add_hook()
+    return opened
+
+
+@cache
+def add_hook():
+    sys.addaudithook(count)
+
+
+def count(event, arguments):
+    if opened is not None and event == "open" and str(arguments[0]).endswith(".xml"):
+        opened[Path(str(arguments[0])).name] += arguments[1] is None or "r" in arguments[1]
+
+
+def test_an_import_opens_each_file_once(voc, tmp_path, opened_files):
+    akyolo_data(voc.root, "--out", tmp_path / "out")
+    assert opened_files == {"a.xml": 1, "b.xml": 1}
+
+
+def test_a_preparation_opens_each_file_once(tmp_path, opened_files):
+    made = look_alikes.voc(tmp_path / "published")
+    prepare(read_spec(made.file), tmp_path / "out", made.folder)
+    stems = [stem for year in look_alikes.VOC_OBJECTS.values() for stem in year]
+    assert opened_files == {f"{stem}.xml": 1 for stem in stems}

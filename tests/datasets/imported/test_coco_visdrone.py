@@ -93,7 +93,7 @@ def test_what_is_missing_is_filled_in(tmp_path):
         del one["id"], one["area"], one["iscrowd"]
     for one in data["images"]:
         del one["width"], one["height"]
-    found = import_coco(one_file(tmp_path / "in", data)).content.truths
+    found = import_coco(one_file(tmp_path / "in", data)).content.ground_truths
     annotations = [one for truth in found.values() for one in truth["annotations"]]
     assert all(one["iscrowd"] == 0 and one["area"] == one["bbox"][2] * one["bbox"][3] for one in annotations)
     assert sorted(one["id"] for one in annotations) == [1, 2, 3, 4]
@@ -104,15 +104,15 @@ BAD = [
     ({"image_id": 77}, "belongs to no image"),
     ({"image_id": [9]}, "belongs to no image"),
     ({"category_id": 2}, "category 2 is not in the file's list"),
-    ({"bbox": [1, 2, 3]}, "bbox is no list of four numbers"),
-    ({"bbox": [1, 2, 3, "4"]}, "bbox is no list of four numbers"),
+    ({"bbox": [1, 2, 3]}, "bbox is not a list of four numbers"),
+    ({"bbox": [1, 2, 3, "4"]}, "bbox is not a list of four numbers"),
     ({"bbox": [1, 2, 3, float("nan")]}, "not finite"),
     ({"bbox": [1, 2, 3, 10**400]}, "not finite, or far too large"),
     ({"bbox": [1, -(10**12), 3, 4]}, "not finite, or far too large"),
     ({"bbox": [70, 2, 3, 4]}, "box lies outside the image of 64x48 pixels"),
     ({"bbox": [7, 2, -3, 4]}, "degenerate box"),
-    ({"area": math.nan}, "area nan is no area"),
-    ({"area": "12"}, "area '12' is no area"),
+    ({"area": math.nan}, "area nan is not an area"),
+    ({"area": "12"}, "area '12' is not an area"),
     ({"iscrowd": "0"}, "iscrowd '0' is neither 0 nor 1"),
 ]
 
@@ -122,11 +122,11 @@ def test_the_image_says_how_large_it_is_and_the_same_box_counts_once(tmp_path):
     data["images"][0] |= {"width": 48, "height": 64}  # before its EXIF rotation
     data["annotations"].append(data["annotations"][3] | {"id": 1000, "area": None})
     found = import_coco(one_file(tmp_path / "in", data))
-    entries = {one["file_name"]: one for truth in found.content.truths.values() for one in truth["images"]}
+    entries = {one["file_name"]: one for truth in found.content.ground_truths.values() for one in truth["images"]}
     assert {(one["width"], one["height"]) for one in entries.values()} == {(64, 48)}
-    assert "labels.json says another size of 1 images (first: 000000000009.jpg); check those boxes" in found.remarks
-    assert [one.object for one in found.content.rejected if "stands there already" in one.reason] == ["annotation 1000"]
-    truths = found.content.truths.values()
+    assert "labels.json states another size for 1 images (first: 000000000009.jpg); check those boxes" in found.remarks
+    assert [one.object for one in found.content.rejected if "repeats a box" in one.reason] == ["annotation 1000"]
+    truths = found.content.ground_truths.values()
     assert {one["area"] for truth in truths for one in truth["annotations"] if one["id"] == 1000} == {8 * 8.5}
 
 
@@ -165,10 +165,10 @@ def test_a_bad_annotation_is_rejected_by_its_id(tmp_path, change, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"images": 5}, "images is no list"),
+        ({"images": 5}, "images is not a list"),
         ({"categories": [{"id": 1}]}, "without an id or a name"),
-        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "two of one id or name"),
-        ({"images": [{"id": 9, "file_name": "a"}] * 2}, "image id 9 stands twice"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "two with the same id or name"),
+        ({"images": [{"id": 9, "file_name": "a"}] * 2}, "image id 9 is there twice"),
         ({"annotations": []}, "no usable box"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, change, reason):
 
 def test_files_without_a_split_are_named(tmp_path):
     source = lay_out(tmp_path / "in", {f"{name}.json": COCO["annotations/instances_val2017.json"] for name in "ab"})
-    with pytest.raises(DatasetError, match=r"a\.json is of no split"):
+    with pytest.raises(DatasetError, match=r"a\.json tells no split"):
         import_coco(source)
 
 
@@ -212,7 +212,7 @@ def test_one_visdrone_folder_is_split_with_its_regions(tmp_path):
     content = import_visdrone(lay_out(tmp_path / "in", files), val=0.5).content
     assert {split: len(pictures) for split, pictures in content.splits.items()} == {"train": 1, "val": 2}
     for split, pictures in content.splits.items():
-        regions = bool(content.truths[split]["ignored_regions"])
+        regions = bool(content.ground_truths[split]["ignored_regions"])
         assert regions == any(one.image.stem.startswith("0000002") for one in pictures)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from akyolo.datasets.formats.annotations import UnusableError
-from akyolo.datasets.formats.voc import parse_annotation
+from akyolo.datasets.formats.voc_xml import parse_annotation
 from akyolo.datasets.imported.voc import import_voc
 from akyolo.errors import DatasetError
 from tests.helpers.voc_look_alikes import Voc, akyolo_data, an_object, annotation, label, only_rejection, report
@@ -176,7 +176,7 @@ def test_the_size_of_the_image_counts_not_the_claimed_one(tmp_path, capsys):
 
 
 def test_paper_labels_need_the_claimed_size(voc):
-    assert "no usable <size>" in only_rejection(voc.add("c", claims=(0, 80)), rule="paper").reason
+    assert "no usable <size>" in only_rejection(voc.add("c", claims=(0, 80)), boxes="paper").reason
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])

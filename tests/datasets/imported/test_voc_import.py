@@ -1,6 +1,9 @@
 """Classes, splits and the command of the Pascal VOC import."""
 
+import json
+
 import pytest
+import yaml
 from PIL import Image
 
 from akyolo.datasets.imported.voc import import_voc
@@ -139,6 +142,39 @@ def test_a_data_set_without_a_usable_box_is_an_error(tmp_path):
     voc = Voc(tmp_path / "in").add("a", an_object(box=(5, 5, 5, 5))).xml("b", annotation())
     with pytest.raises(DatasetError, match=r"no usable box(.|\n)*a.xml: degenerate"):
         import_voc(voc.root)
+
+
+# ---- the evaluation --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boxes", ["exact", "paper"])
+def test_the_evaluation_ignores_difficult_objects(ten, tmp_path, boxes):
+    ten.add("i3", an_object("dog", (11, 21, 30, 60), "<difficult>1</difficult>"), an_object("dog", (5, 5, 5, 5)))
+    ten.lists(train=names(0, 1), val=names(2, 3), test=names(4))
+    akyolo_data(ten.root, "--out", tmp_path / "out", "--boxes", boxes)
+    data = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
+    assert data["annotations"] == {split: f"annotations/{split}.json" for split in ("train", "val", "test")}
+    val = json.loads((tmp_path / "out" / "annotations" / "val.json").read_text())
+    assert val["images"] == [
+        {"id": 1, "file_name": "i2.jpg", "width": 100, "height": 80},
+        {"id": 2, "file_name": "i3.jpg", "width": 100, "height": 80},
+    ]
+    assert val["categories"] == [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    assert [(one["image_id"], one["category_id"], one["difficult"], one["ignore"]) for one in val["annotations"]] == [
+        (1, 1, 0, 0),
+        (2, 2, 1, 1),
+    ]
+    side = (20, 40) if boxes == "exact" else (19, 39)
+    assert val["annotations"][1]["bbox"] == pytest.approx((10, 20, *side))
+    assert len(label(tmp_path / "out", "i3")) == (1 if boxes == "exact" else 0)
+
+
+def test_each_split_of_a_draw_has_its_own_annotations(ten, tmp_path):
+    akyolo_data(ten.root, "--out", tmp_path / "out")
+    for split, stems in splits_of(ten).items():
+        content = json.loads((tmp_path / "out" / "annotations" / f"{split}.json").read_text())
+        assert [one["file_name"] for one in content["images"]] == [f"{stem}.jpg" for stem in stems]
+        assert [one["image_id"] for one in content["annotations"]] == [*range(1, len(stems) + 1)]
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

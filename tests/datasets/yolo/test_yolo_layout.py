@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from akyolo.datasets.formats.annotations import Box, Picture, Rejection
+from akyolo.datasets.formats.annotations import Box, LabelledImage, Rejection
 from akyolo.datasets.yolo.layout import YoloSet, write_yolo
 from akyolo.errors import DatasetError
 
@@ -19,7 +19,7 @@ def content(tmp_path):
         image = tmp_path / "from" / f"{stem}.JPG"
         image.parent.mkdir(exist_ok=True)
         Image.new("RGB", (100, 80), "grey").save(image)
-        pictures.append(Picture(image, (100, 80), (Box("no", (0.5, 0.5, 0.25, 1 / 3)),)))
+        pictures.append(LabelledImage(image, (100, 80), (Box("no", (0.5, 0.5, 0.25, 1 / 3)),)))
     rejected = (Rejection("a.xml", "too, odd", "1 cät", "1 2 3 4"), Rejection("b\udcff.jpg", "broken"))
     return YoloSet({"train": pictures[:1], "val": pictures[1:]}, ("0: {x", "no", "ü"), rejected)
 
