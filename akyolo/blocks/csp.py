@@ -34,4 +34,4 @@ def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]
         if groups and "groups" not in spec.signature.parameters:
             raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, but {spec.name} has no groups")
         c1, c2 = replaced.conv.in_channels, replaced.conv.out_channels
-        bottleneck.cv2 = spec.built(replaced.act, c1, c2, **{**groups, **keywords})
+        bottleneck.cv2 = spec.build(replaced.act, c1, c2, **{**groups, **keywords})

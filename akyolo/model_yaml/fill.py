@@ -86,6 +86,6 @@ def _build(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modul
             f"here {decided[0]} and {decided[1]}",
             remedy="write the first repeat as its own row",
         )
-    modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]
+    modules = [spec.build(act, *decided, *row.args, **row.keywords) for _ in repeated]
     module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
     return module, class_name, Call(len(modules), [*decided, *own])

@@ -94,8 +94,8 @@ def denormalise(cxcywh_norm: Corners, size: tuple[float, float]) -> Corners:
     """Convert centre and size as fractions to corners in pixels.
 
     Example:
-        >>> denormalise((0.2, 0.5, 0.2, 0.5), (100, 80))
-        (10.0, 20.0, 30.0, 60.0)
+        >>> denormalise((0.5, 0.5, 0.25, 0.5), (100, 80))
+        (37.5, 20.0, 62.5, 60.0)
     """
     (cx, cy, w, h), (width, height) = cxcywh_norm, size
     return (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height
