@@ -92,7 +92,7 @@ def keep_previous(file: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a folder; do nothing if there is none."""
+    """Delete a file, a link or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

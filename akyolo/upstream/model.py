@@ -119,10 +119,15 @@ class YOLO(UpstreamYOLO):
         return super().train(trainer=make_trainer, **arguments.overrides)
 
     def val(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
-        """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
+        """Validate as upstream, with results in ./runs.
 
-        With `protocol`, a name of `akyolo.scoring.protocols`, the detections stay in the results folder as
-        `detections.npz` (`self.detections`), and what is returned is their `Score`, not upstream's metrics.
+        Without `data`, the model is validated on the data set that its weights were trained on. With `protocol`, a name
+        of `akyolo.scoring.protocols`, the detections stay in the results folder as `detections.npz`
+        (`self.detections`), and their `Score` is returned, not the metrics of upstream.
+
+        Args:
+            resolved: the arguments, if the caller has read and checked them; then there are no `words`.
+            words: the arguments of Ultralytics and of akyolo.
 
         Raises:
             CheckpointError: the data set has another number of classes.
