@@ -6,8 +6,8 @@ A reader sees the old version or the new one, never a partly written one, even i
 import contextlib
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def keep_previous(file: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a folder; do nothing if there is none."""
+    """Delete a file, a link or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -129,21 +129,22 @@ def publish_folder(target: Path, entries: Sequence[str] = (), *, locked: bool = 
     if locked:
         for leftover in parent.glob(f"{prefix}*"):
             shutil.rmtree(leftover)
-    holder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    folder = holder / "folder"  # `mkdtemp` lets only the owner enter its folder, this one has the usual permissions
+    folder = parent / f"{prefix}{secrets.token_hex(4)}"
+    folder.mkdir()  # `mkdtemp` would let only the owner enter it
     try:
-        folder.mkdir()
         yield folder
-        if locked and not entries:
-            remove(target)
-        for source, place in [(folder / name, target / name) for name in entries] or [(folder, target)]:
-            if entries:
-                remove(place)
-            source.replace(place)
+        for name in entries:
+            remove(target / name)
+            (folder / name).replace(target / name)
+        if entries:
+            shutil.rmtree(folder)
+        else:
+            if locked:
+                remove(target)
+            folder.replace(target)
     except BaseException:
-        shutil.rmtree(holder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(holder)
 
 
 @contextlib.contextmanager

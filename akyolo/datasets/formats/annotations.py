@@ -60,7 +60,7 @@ class Rejection:
 
 
 class UnusableError(ValueError):
-    """A file, or an object in it, that cannot be used, and why.
+    """A file or an object that cannot be used, and why.
 
     The readers turn it into a `Rejection`.
     """
@@ -94,8 +94,8 @@ def denormalise(cxcywh_norm: Corners, size: tuple[float, float]) -> Corners:
     """Convert centre and size as fractions to corners in pixels.
 
     Example:
-        >>> denormalise((0.2, 0.5, 0.2, 0.5), (100, 80))
-        (10.0, 20.0, 30.0, 60.0)
+        >>> denormalise((0.25, 0.5, 0.25, 0.5), (100, 80))
+        (12.5, 20.0, 37.5, 60.0)
     """
     (cx, cy, w, h), (width, height) = cxcywh_norm, size
     return (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height

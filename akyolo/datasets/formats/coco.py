@@ -52,7 +52,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
-    """Remove the mask of an entry: those of COCO's training set fill gigabytes."""
+    """Remove the mask of an entry; COCO's masks fill gigabytes."""
     entry.pop("segmentation", None)
     return entry
 
@@ -122,9 +122,10 @@ def read_coco(file: Path, find_image: FindImage) -> tuple[SplitAnnotations, tupl
 def _images(
     data: dict[str, Any], find_image: FindImage, file: Path, rejected: list[Rejection]
 ) -> tuple[dict[Any, LabelledImage], list[str]]:
-    """Return the usable images by id, and the names of those with another size than stated.
+    """Return the usable images by id, and those with another size.
 
-    The images have no boxes yet. What is left out is added to `rejected`.
+    The second value holds the names of images whose size is not the stated one. The images have no boxes yet. What
+    is left out is added to `rejected`.
     """
     images: dict[Any, LabelledImage] = {}
     other_sizes: list[str] = []
@@ -150,7 +151,7 @@ def _images(
 
 
 def _check_entry(entry: dict[str, Any], images: dict[Any, LabelledImage], names: dict[Any, str]) -> Corners:
-    """Check an annotation as far as the evaluation reads it; return (left, top, width, height)."""
+    """Check what the evaluation reads; return (left, top, width, height)."""
     if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in images:
         raise UnusableError("belongs to no image that can be used")
     if not isinstance(entry.get("category_id"), int) or entry["category_id"] not in names:
@@ -169,7 +170,7 @@ def _check_entry(entry: dict[str, Any], images: dict[Any, LabelledImage], names:
 
 
 def _label(ltwh_px: Corners, entry: dict[str, Any], size: tuple[int, int]) -> Corners:
-    """Return centre and size as fractions; raise if the object is not trained on."""
+    """Return the label as fractions; raise if there is none."""
     left, top, width, height = ltwh_px
     if entry.get("iscrowd"):
         raise UnusableError(CROWD)

@@ -1,4 +1,4 @@
-"""The annotations of one split, and what the readers need to build them."""
+"""The annotations of one split, and functions to build them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -85,7 +85,9 @@ class SplitAnnotations:
 
 
 def add_once(boxes: list[Box], box: Box) -> None:
-    """Append a box that is not in the list; Ultralytics drops repeated ones too.
+    """Append a box unless the list has it.
+
+    Ultralytics drops repeated boxes too.
 
     Raises:
         UnusableError: The box is in the list.

@@ -112,7 +112,7 @@ def _entry(fields: list[int], annotation_id: int, image_id: int) -> dict[str, An
 
 
 def _label(fields: list[int], size: tuple[int, int]) -> Corners:
-    """Return centre and size as fractions; raise if the line is not trained on."""
+    """Return the label as fractions; raise if there is none."""
     left, top, width, height, score, category, *_ = fields
     for applies, reason in ((category == IGNORED, REGION), (category == OTHER, OTHERS), (score == 0, UNSCORED)):
         if applies:

@@ -1,7 +1,7 @@
-"""Read Pascal VOC images with their XML files, for published data sets and for those of users.
+"""Read Pascal VOC images with their XML files.
 
-Difficult objects are kept in the ground truth, to be ignored in the evaluation. `LabelRules` says whether they get a
-label.
+Published data sets and those of users are read by the same functions. Difficult objects are kept in the ground truth,
+to be ignored in the evaluation. `LabelRules` says whether they get a label.
 """
 
 from collections.abc import Callable, Sequence
@@ -125,7 +125,7 @@ def read_image(image: Path, xml: Path, file: str, rules: LabelRules) -> VocImage
 
 
 def _usable_corners(voc_object: VocObject, rules: LabelRules) -> Corners:
-    """Return the corners as written, if the object is whole and of a kept class."""
+    """Return the corners of an object that is whole and selected."""
     if voc_object.xyxy_voc is None:
         raise UnusableError(voc_object.fault)
     if fault := rules.class_fault(voc_object.name):

@@ -1,4 +1,4 @@
-"""One Pascal VOC annotation file: what is written in it, and its boxes as labels.
+"""Parse a Pascal VOC annotation file and convert its boxes.
 
 VOC counts pixels from 1 and includes the last one, so the box written (xmin, ymin, xmax, ymax) covers
 [xmin - 1, ymin - 1, xmax, ymax] in the usual coordinates. `<filename>` and `<size>` are often wrong: the stem of the

@@ -61,7 +61,7 @@ class YoloSet:
 
 @dataclass(frozen=True)
 class Imported:
-    """A data set read from a user's folder, and remarks on it for the user."""
+    """A data set of a user, and remarks on it."""
 
     content: YoloSet
     remarks: tuple[str, ...] = ()
@@ -122,7 +122,10 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
 
 
 def copy_file(source: Path, image: Path) -> None:
-    """Copy an image without its permissions, so that the copy of a read-only one can be deleted."""
+    """Copy an image without its permissions.
+
+    So the copy of a read-only image can be written and deleted.
+    """
     shutil.copyfile(source, image)
 
 
