@@ -223,7 +223,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Iterator[str]:
-    """Yield the lines of a table with a column for each split."""
+    """Yield a table with a column per split."""
     width = max(len("backgrounds"), *map(len, names))
 
     def row(name: str, values: Iterable[object]) -> str:

@@ -28,7 +28,7 @@ TURNED = frozenset({5, 6, 7, 8})  # orientations that swap width and height
 
 
 def shown_size(image: Path) -> tuple[int, int]:
-    """Return width and height in pixels, after the EXIF rotation.
+    """Return width and height after EXIF rotation.
 
     This is the size that Ultralytics sees. An image is decoded only if nothing else shows that it is complete, such as
     a JPEG without its end mark.
@@ -55,7 +55,7 @@ def shown_size(image: Path) -> tuple[int, int]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the image files in a folder and all below it, sorted.
+    """Return the image files below a folder, sorted.
 
     Links are followed. Hidden files are left out.
     """
@@ -64,7 +64,7 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def thumbnail(image: Path, side: int) -> "Image":
-    """Return a small RGB copy of an image, rotated as EXIF says.
+    """Return a small, upright RGB copy.
 
     Args:
         image: the image file.
@@ -90,7 +90,7 @@ def thumbnail(image: Path, side: int) -> "Image":
 
 
 def _open(stream: BinaryIO) -> "ImageFile":
-    """Open an image with the first reader that recognises it.
+    """Open an image with the right reader.
 
     `Image.open` is not used: Ultralytics replaces it by a function that calls pip for an unknown image.
     """
@@ -132,7 +132,7 @@ def _is_turned(opened: "ImageFile") -> bool:
 
 
 def _ends_as_jpeg(stream: BinaryIO) -> bool:
-    """Return whether the file ends with the JPEG end-of-image mark."""
+    """Return whether a JPEG file ends properly."""
     stream.seek(-2, 2)
     return stream.read() == b"\xff\xd9"
 

@@ -1,4 +1,6 @@
-"""Read VisDrone's annotations: one text file for an image.
+"""Read VisDrone's annotations.
+
+There is one text file for an image.
 
 A line is left,top,width,height,score,category,truncation,occlusion, in pixels from 0; some end with another comma.
 Category 0 is a region without labels, 11 is any object of no class; score 0 marks boxes that the evaluation ignores.

@@ -1,1 +1,1 @@
-"""Import the data sets of users from COCO, VisDrone and Pascal VOC."""
+"""Import the data sets of users."""

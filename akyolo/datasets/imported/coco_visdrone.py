@@ -109,7 +109,7 @@ def _by_split(paths: list[Path], folder: Path, words: Callable[[Path], tuple[str
 
 
 def _finder(images: Mapping[str, list[Path]], file: Path, split: str) -> FindImage:
-    """Return the function that finds the image of a `file_name`.
+    """Return the function that finds an image.
 
     It compares whole paths as far as they go. If several images remain, the nearest one is taken.
     """
@@ -134,7 +134,7 @@ def _finder(images: Mapping[str, list[Path]], file: Path, split: str) -> FindIma
 def _assemble(
     splits: dict[str, SplitAnnotations], names: tuple[str, ...], folder: Path, val: float, seed: int
 ) -> Imported:
-    """Return the data set; draw a validation set if there is none."""
+    """Return the data set with a validation set."""
     rejected = tuple(rejection for part in splits.values() for rejection in part.rejected)
     remarks = tuple(remark for part in splits.values() for remark in part.remarks)
     how = "as their names say"

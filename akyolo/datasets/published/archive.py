@@ -1,4 +1,4 @@
-"""Unpack zip and tar files that are not trusted.
+"""Unpack untrusted zip and tar files.
 
 The whole archive is refused, before anything is written, if one member would leave the folder or is not a plain file or
 folder, or if all members together are larger than an archive of data for training can be. The bytes that are really
@@ -29,7 +29,7 @@ BROKEN = (
 
 
 class BrokenArchiveError(DatasetError):
-    """A file that is incomplete, altered, or not an archive."""
+    """An incomplete or altered archive."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Member:
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack a zip or tar file into an existing folder.
+    """Unpack an archive into an existing folder.
 
     Raises:
         BrokenArchiveError: The archive is not complete. What was written before stays in `into`.
@@ -92,7 +92,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def _check(members: Iterator[Member], limit: int, archive: Path) -> list[Member]:
-    """Return the members if all of them may be unpacked."""
+    """Return the members after checking all of them."""
     checked: list[Member] = []
     names: set[PurePosixPath] = set()
     claimed = 0
@@ -113,7 +113,7 @@ def _check(members: Iterator[Member], limit: int, archive: Path) -> list[Member]
 
 
 def _fault_of(name: str) -> str:
-    """Return what is wrong with the name of a member, or ""."""
+    """Return the fault of a name, or ""."""
     path = PurePosixPath(name)
     if path.is_absolute() or "\\" in name or "\0" in name or name[1:2] == ":":
         return "is an absolute path, or one of another system"
@@ -123,7 +123,7 @@ def _fault_of(name: str) -> str:
 
 
 def _write(member: Member, into: Path, limit: int, progress: Progress) -> int:
-    """Write one member and return its bytes, never more than `limit`."""
+    """Write one member, at most `limit` bytes."""
     target = into / PurePosixPath(member.name)
     if member.is_folder:
         target.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def _write(member: Member, into: Path, limit: int, progress: Progress) -> int:
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[Member]]:
-    """Open a zip or tar file and iterate over its members."""
+    """Open an archive and iterate over its members."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             yield (_of_zip(opened, info) for info in opened.infolist())

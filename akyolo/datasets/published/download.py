@@ -26,7 +26,7 @@ BROKEN = (OSError, http.client.HTTPException, ValueError)  # ValueError: an inva
 
 
 class MirrorError(Exception):
-    """A mirror that does not send what was requested."""
+    """A fault of one mirror."""
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
@@ -60,7 +60,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
 
 
 def _try(archive: Archive, url: str, part: Path) -> str:
-    """Complete `part` from one mirror; return what went wrong, or ""."""
+    """Complete `part`; return the mirror's fault, or ""."""
     try:
         _receive(archive, url, part)
     except (MirrorError, *BROKEN) as error:
@@ -76,7 +76,7 @@ def _try(archive: Archive, url: str, part: Path) -> str:
 
 
 def verify(archive: Archive, file: Path) -> None:
-    """Check the known size and MD5 sum of a file.
+    """Check size and MD5 sum of a file.
 
     Raises:
         DatasetError: They differ.
@@ -89,7 +89,7 @@ def verify(archive: Archive, file: Path) -> None:
 
 
 def md5_of(file: Path) -> str:
-    """Return the MD5 sum of a file in hexadecimal.
+    """Return the MD5 sum of a file.
 
     It detects damaged files, not forged ones.
     """
@@ -98,7 +98,7 @@ def md5_of(file: Path) -> str:
 
 
 def _receive(archive: Archive, url: str, part: Path) -> None:
-    """Append to `part` what is missing of the file at `url`."""
+    """Append the missing bytes to `part`."""
     have = part.stat().st_size if part.exists() else 0
     if have and have == archive.bytes:
         return
@@ -119,7 +119,7 @@ def _receive(archive: Archive, url: str, part: Path) -> None:
 
 
 def _begin(response: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
-    """Return the position of the first byte and the file size.
+    """Return first position and file size.
 
     The size is None if the mirror does not state it.
     """

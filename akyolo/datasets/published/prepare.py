@@ -58,7 +58,7 @@ class Prepared:
 
 
 def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule = "exact") -> Prepared:
-    """Prepare a data set unless it is prepared already.
+    """Prepare a published data set, if necessary.
 
     It can be killed at any moment, and started several times at once.
 
@@ -124,7 +124,7 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
 
 
 def _inventory(root: Path, spec: Spec) -> dict[str, list[int]]:
-    """Count images, labels and bytes of annotations by split."""
+    """Count images, labels and bytes by split."""
     inventory = {}
     for split in spec.splits:
         ground_truth = root / "annotations" / f"{split}.json"
@@ -135,13 +135,13 @@ def _inventory(root: Path, spec: Spec) -> dict[str, list[int]]:
 
 
 def _count(folder: Path, suffixes: frozenset[str]) -> int:
-    """Count the files with a suffix; a training may have added caches."""
+    """Count the files with one of the suffixes."""
     return sum(file.suffix.lower() in suffixes for file in folder.iterdir()) if folder.is_dir() else 0
 
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Hold the lock of `root`; name the process that is waited for."""
+    """Hold the lock of `root`, or wait."""
     owner = root / OWNER
 
     def name_owner() -> None:
@@ -195,7 +195,7 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
 
 
 def _read_pins(file: Path) -> dict[str, Any]:
-    """Return sizes and sums of the first preparation by archive."""
+    """Return pinned sizes and sums by archive."""
     try:
         return {name: dict(sums) for name, sums in json.loads(file.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
@@ -205,7 +205,7 @@ def _read_pins(file: Path) -> dict[str, Any]:
 
 
 def _pinned(archive: Archive, pins: dict[str, Any]) -> Archive:
-    """Return the archive with pinned size and sum where it has none."""
+    """Fill in a missing size and sum."""
     pin = pins.get(archive.file, {})
     return replace(archive, bytes=archive.bytes or pin.get("bytes"), md5=archive.md5 or pin.get("md5"))
 
@@ -230,7 +230,7 @@ def _download(archives: list[Archive], folder: Path) -> list[Path]:
 
 
 def _unpack(file: Path, into: Path, unchecked: bool) -> None:
-    """Unpack an archive; delete a broken download whose sum is unknown."""
+    """Unpack an archive; delete a broken download."""
     try:
         unpack(file, into)
     except BrokenArchiveError:
@@ -240,7 +240,7 @@ def _unpack(file: Path, into: Path, unchecked: bool) -> None:
 
 
 def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> SplitAnnotations:
-    """Read the annotations of one split from the unpacked archives."""
+    """Read the annotations of one split."""
     print(f"akyolo: reading {split}", file=sys.stderr)
     sources = [_inside(unpacked, source) for source in spec.splits[split].sources]
     if spec.format == "voc-xml":
@@ -261,7 +261,7 @@ def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> SplitAnnota
 
 
 def _inside(unpacked: Path, source: Source) -> tuple[Path, Path, Path | None]:
-    """Return the paths of a source in the unpacked archives."""
+    """Return the unpacked paths of a source."""
     return unpacked / source.images, unpacked / source.annotations, unpacked / source.list if source.list else None
 
 

@@ -58,7 +58,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Split:
-    """Sources of one split and the counts expected after conversion.
+    """Sources and expected counts of one split.
 
     Attributes:
         sources: one, or several for VOC.
@@ -80,7 +80,7 @@ class Spec:
     splits: Mapping[str, Split]
 
     def digest(self, **options: Any) -> str:
-        """Return twelve hexadecimal digits that identify the finished set.
+        """Return twelve digits that identify the finished set.
 
         They do not depend on the mirrors.
         """
@@ -92,7 +92,7 @@ class Spec:
 
 
 def find_spec(name: str) -> Spec:
-    """Read a packaged spec or a file of the user.
+    """Read a packaged spec or a file.
 
     Raises:
         DatasetError: There is none, or it cannot be used.
@@ -135,7 +135,7 @@ def read_spec(file: Path) -> Spec:
 
 
 def _keys(dataclass_type: type) -> tuple[str, ...]:
-    """Return the keys of a mapping: the fields of its dataclass."""
+    """Return the field names of a dataclass."""
     return tuple(dataclass_type.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
@@ -168,18 +168,18 @@ def _split(read: "_Reader") -> Split:
 
 def _source(read: "_Reader") -> Source:
     """Read one source."""
-    paths = {key: read.optional_text(key) if key == "list" else read.text(key) for key in _keys(Source)}
-    for key, path in paths.items():
+    source = Source(read.text("images"), read.text("annotations"), read.optional_text("list"))
+    for key, path in vars(source).items():
         if path is not None and (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
             raise DatasetError(f"{key} {path!r} leads out of the archives", location=read.location)
-    return Source(**paths)
+    return source
 
 
 class _Reader:
-    """One mapping of the file and its location, which every error names."""
+    """A mapping and its location for error messages."""
 
     def __init__(self, location: str, data: Any, keys: tuple[str, ...]) -> None:
-        """Check that `data` is a mapping with these keys only."""
+        """Check that `data` has these keys only."""
         if not isinstance(data, dict):
             raise DatasetError("must be a mapping of keys to values", location=location)
         for key in data:
@@ -209,14 +209,14 @@ class _Reader:
         return value
 
     def items(self, key: str) -> list[tuple[str, Any]]:
-        """Return the items of a list with their locations."""
+        """Return list items with their locations."""
         value = self.data.get(key)
         if not isinstance(value, list):
             raise DatasetError(f"{key} must be a list", location=self.location)
         return [(f"{self.location}, {key}[{number}]", item) for number, item in enumerate(value)]
 
     def mappings(self, key: str, names: tuple[str, ...]) -> list[tuple[str, str, Any]]:
-        """Return name, location and value of each entry of a mapping."""
+        """Return name, location and value of entries."""
         inner = _Reader(f"{self.location}, {key}", self.data.get(key), names)
         return [(name, f"{inner.location}.{name}", value) for name, value in inner.data.items()]
 

@@ -48,7 +48,7 @@ def _bar(rng: np.random.Generator) -> Polygons:
 
 
 def _snake(rng: np.random.Generator) -> Polygons:
-    """Return a strip that winds within the envelope of a bar."""
+    """Return a winding strip of a bar's size."""
     half, phase, turns = int(rng.integers(160, 260)), int(rng.integers(TURN)), int(rng.integers(5, 8))
     x = np.arange(-1000, 1001, 50, dtype=np.int64)
     wave = SINE[(phase + (x + 1000) * turns * TURN // 8000) % TURN]
@@ -88,7 +88,7 @@ def _blob(rng: np.random.Generator) -> Polygons:
 
 
 def _ring(rng: np.random.Generator) -> Polygons:
-    """Return a blob with a hole of the same form."""
+    """Return a blob with a similar hole."""
     (outline,) = _blob(rng)
     return [outline, outline * int(rng.integers(400, 600)) // 1000]
 
@@ -104,7 +104,7 @@ OUTLINES: dict[str, Callable[[np.random.Generator], Polygons]] = {
 
 
 def _mask(outline: Polygons, turn: int, side: int) -> np.ndarray:
-    """Return the mask of an outline, rotated and fitted into a square.
+    """Return the mask of a rotated outline.
 
     Args:
         outline: polygons; the second one is a hole.
@@ -126,7 +126,7 @@ def _mask(outline: Polygons, turn: int, side: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return soft colours and clutter: uint8 (size, size, 3)."""
+    """Return a background, uint8 (size, size, 3)."""
     cells = int(rng.integers(2, 7))
     coarse = rng.integers(30, 226, (cells, cells, 3), dtype=np.uint8)
     image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR_EXACT)
@@ -140,7 +140,9 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, behind: np.ndarray) -> np.ndarray:
-    """Return a pattern of two similar colours that differ from the background.
+    """Return a pattern of two colours.
+
+    They are similar to each other and differ from the background.
 
     Args:
         rng: the random stream of the image.
@@ -167,7 +169,9 @@ def _texture(rng: np.random.Generator, behind: np.ndarray) -> np.ndarray:
 
 
 def _slots(rng: np.random.Generator, size: int) -> list[tuple[int, int, int]]:
-    """Return disjoint squares (x, y, side) in pixels, one for each object.
+    """Return disjoint squares, one for each object.
+
+    A square is (x, y, side) in pixels.
 
     They are drawn before the classes, so that they do not depend on them.
     """

@@ -1,4 +1,4 @@
-"""Store the embedded data set, drawn once by one process."""
+"""Draw and store the embedded data set."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that identify the images of the set."""
+        """Twelve hexadecimal digits that identify the set."""
         text = json.dumps([DRAWING, JPEG_QUALITY, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -107,13 +107,13 @@ def _data_yaml(home: Path, spec: Spec) -> str:
 
 
 def _inventory(home: Path) -> list[int]:
-    """Return the number and the bytes of all images and labels."""
+    """Count images, labels and their bytes."""
     sizes = [f.stat().st_size for pattern in ("images/*/*.jpg", "labels/*/*.txt") for f in home.glob(pattern)]
     return [len(sizes), sum(sizes)]
 
 
 def _complete(home: Path, spec: Spec) -> bool:
-    """Return whether the set is complete and was not moved."""
+    """Return whether the set is complete here."""
     try:
         manifest = json.loads((home / "manifest.json").read_text(encoding="utf-8"))
         text = (home / "shapes.yaml").read_text(encoding="utf-8")

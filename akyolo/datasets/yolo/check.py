@@ -1,4 +1,4 @@
-"""Find every fault of a data set, by file and line.
+"""Find every fault of a data set.
 
 A fault is what a training would drop or misread.
 """
@@ -71,7 +71,7 @@ def _without_image(images: list[Path], image_of: dict[Path, Path]) -> Iterator[s
 
 
 def _label_faults(label: Path, data: DataYaml, counts: SplitCounts) -> Iterator[str]:
-    """Yield the faults of one label file and count its boxes."""
+    """Yield the faults of one label file."""
     try:
         rows = label.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -96,7 +96,7 @@ def _label_faults(label: Path, data: DataYaml, counts: SplitCounts) -> Iterator[
 
 
 def _fault(words: tuple[str, ...], keypoints: int, classes: int) -> str:
-    """Return what is wrong with one label row, or "".
+    """Return the fault of a label row, or "".
 
     A row is a class, then centre and size as fractions, for a pose also keypoints; or a class and the corners of a
     polygon.
@@ -121,7 +121,7 @@ def _fault(words: tuple[str, ...], keypoints: int, classes: int) -> str:
 
 
 def _numbers(words: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the numbers in 32 bits, as a training reads them."""
+    """Return the numbers in 32 bits."""
     return tuple(array("f", map(float, words)))
 
 

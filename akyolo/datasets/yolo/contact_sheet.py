@@ -1,4 +1,4 @@
-"""Draw images with their labels on one sheet, to check the labels."""
+"""Draw images with their labels on one sheet."""
 
 import colorsys
 from pathlib import Path
@@ -47,7 +47,7 @@ def _rows(label: Path) -> list[tuple[int, list[float]]]:
 
 
 def _draw(cell: Image.Image, rows: list[tuple[int, list[float]]], names: tuple[str, ...]) -> None:
-    """Draw the labels of one image in the colours of their classes."""
+    """Draw the labels of one image."""
     pen = ImageDraw.Draw(cell)
     for class_id, numbers in rows:
         is_named = 0 <= class_id < len(names)

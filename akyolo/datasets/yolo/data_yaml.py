@@ -66,7 +66,9 @@ def read_data_yaml(file: Path) -> DataYaml:
 
 
 def label_of(image: Path) -> Path:
-    """Return the path where Ultralytics looks for the labels of an image.
+    """Return the label file of an image.
+
+    It is the path that Ultralytics uses.
 
     The last folder `images` becomes `labels`.
 
@@ -96,7 +98,7 @@ def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _keypoints(file: Path, shape: Any) -> int:
-    """Return how many numbers the keypoints of an object have."""
+    """Return the keypoint numbers of an object."""
     if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(n in FROM_0 for n in shape):
         what = f"kpt_shape is {shape!r}"
         raise DatasetError(what, location=str(file), remedy="kpt_shape: [17, 3]: how many, and the numbers of each")

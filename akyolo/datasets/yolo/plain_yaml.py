@@ -1,4 +1,4 @@
-"""Read YAML that holds only values; errors name file and line."""
+"""Read YAML that holds only values."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ class _PlainLoader(yaml.SafeLoader):
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping; raise if a key is repeated."""
+        """Return a mapping without repeated keys."""
         keys: set[Any] = set()
         for key, _ in node.value:
             if key.tag != "tag:yaml.org,2002:merge":

@@ -1,4 +1,4 @@
-"""Assign images to the splits train, val and test."""
+"""Assign images to splits."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +83,7 @@ def assign(lists: Mapping[str, tuple[str, ...]], location: str) -> dict[str, str
 
 
 def group(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """Return the items of each split, in the order given.
+    """Return the items of each split.
 
     Example:
         >>> group([("train", 1), ("val", 2), ("train", 3)])
@@ -96,7 +96,7 @@ def group(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
 
 
 def hold_out(items: list[T], fraction: float, seed: int, location: str) -> tuple[list[T], list[T]]:
-    """Split items at random into train and val, at least one each.
+    """Split items at random into train and val.
 
     Args:
         items: two or more items.

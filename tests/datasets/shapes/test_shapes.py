@@ -28,7 +28,7 @@ from akyolo.errors import DatasetError
 FULL = store.Spec.read()
 SMALL = replace(FULL, train=24, val=8, size=96)
 
-# Another digest here means other pictures: raise draw.DRAWING together with it.
+# Another digest here means other images: increase draw.DRAWING together with it.
 PIXELS = {
     (0, 0): "e8d209e2d7806429",
     (0, 447): "65d651b682bb7572",
@@ -75,7 +75,7 @@ def test_pixels_are_pinned(seed, index):
     assert digest[:16] == PIXELS[seed, index]
 
 
-def test_a_picture_does_not_depend_on_those_drawn_before():
+def test_an_image_does_not_depend_on_those_drawn_before():
     alone = draw.draw_image(0, 5, 96)
     for index in range(6):
         again = draw.draw_image(0, index, 96)
@@ -85,7 +85,7 @@ def test_a_picture_does_not_depend_on_those_drawn_before():
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**31), index=st.integers(0, 10**6))
 def test_boxes_are_tight_around_the_painted_pixels(seed, index):
-    """Paint on black, every object in a grey of its own, and read the boxes off the picture (noise is +-10)."""
+    """Paint on black, every object in a grey of its own, and read the boxes off the image (noise is +-10)."""
     greys = iter(range(40, 256, 25))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draw, "_background", lambda _, size: np.zeros((size, size, 3), np.uint8))
@@ -226,12 +226,12 @@ def half_a_manifest(home):
     return home
 
 
-def a_picture_lost(home):
+def an_image_lost(home):
     next((home / "images" / "val").iterdir()).unlink()
     return home
 
 
-def a_picture_cut_short(home):
+def an_image_cut_short(home):
     next((home / "images" / "train").iterdir()).write_bytes(b"")
     return home
 
@@ -248,8 +248,8 @@ def moved(home):
         (damage_nothing, False),
         (no_manifest, True),
         (half_a_manifest, True),
-        (a_picture_lost, True),
-        (a_picture_cut_short, True),
+        (an_image_lost, True),
+        (an_image_cut_short, True),
         (moved, True),
     ],
 )
