@@ -9,15 +9,9 @@ from akyolo.api import count, score, swap
 from akyolo.ops.akconv import AKConv, akconv
 from akyolo.ops.cond_conv import CondConv, cond_conv
 from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, deform_conv
-from akyolo.ops.deform_kernel import (
-    DeformKernel,
-    DeformKernelConv,
-    GlobalDeformKernel,
-    deform_kernel,
-    deform_kernel_conv,
-    global_deform_kernel,
-)
+from akyolo.ops.deform_kernel import DeformKernel, DeformKernelConv, deform_kernel, deform_kernel_conv
 from akyolo.ops.dsconv import DSConv, dsconv
+from akyolo.ops.global_deform_kernel import GlobalDeformKernel, global_deform_kernel
 from akyolo.ops.irregular_conv import IrregularConv, irregular_conv
 from akyolo.ops.rfaconv import RFAConv, rfaconv
 from akyolo.registry import import_installed, open_former_names, operators, register

@@ -1,14 +1,16 @@
-"""Parameters and arithmetic of a model, under named conventions.
+"""Count the parameters and operations of a model under named conventions.
 
-- `unfused`: every layer as it is trained; of the arithmetic what thop counts: layers, no sampling.
+- `unfused`: every layer as it is trained; the operations that thop counts, which are those of layers, without sampling.
 - `fused`: the same after every BN is folded into its convolution.
-- `paper`: as the tables of AKConv's paper count (arXiv 2311.11587): the BN of Ultralytics' layers folded, those of our
-  operators not; no sampling.
-- `deployed`: what runs after an export: every BN folded, and the four multiply-adds of each sampled value counted too.
+- `paper`: as in the tables of AKConv's paper (arXiv 2311.11587): the BN of Ultralytics' layers is folded, that of our
+  operators is not; without sampling.
+- `deployed`: the model after an export: every BN is folded, and the four multiply-adds of each sampled value count.
+
+thop counts a module by the rule of its class. `RULES` holds the rules of our layers.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,43 +20,57 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from akyolo.layers import ColumnConv, ScopeConv
 from akyolo.registry import operators
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters, and 1e9 floating point operations of one image: two per multiply-add."""
+    """The parameters of a model and its operations for one image.
+
+    Args:
+        params: number of parameters.
+        gflops: 1e9 floating point operations, two per multiply-add.
+    """
 
     params: int
     gflops: float
 
 
 def cost(model: nn.Module, height: int, width: int, channels: int = 3) -> Cost:
-    """Count the layers of `model` as it is, in one forward pass in eval mode.
+    """Count the layers of `model`, by one forward pass in eval mode.
 
     Args:
         model: a network of (B, channels, H, W).
-        height: pixels of the image.
-        width: pixels of the image.
-        channels: of the image, which is zeros: uninitialised memory might hold what is not finite.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        channels: channels of the image. It holds zeros: uninitialised memory may hold values that are not finite.
 
     Raises:
         RuntimeError: no operation was counted.
+
+    Example:
+        >>> import torch
+        >>> from akyolo.cost import cost
+        >>> cost(torch.nn.Conv2d(3, 16, 3, padding=1, bias=False), 10, 20)
+        Cost(params=432, gflops=0.0001728)
     """
-    operations = thop.profile(model, inputs=[_image(model, height, width, channels)], verbose=False)[0]
+    operations = thop.profile(model, inputs=[_image(model, height, width, channels)], custom_ops=RULES, verbose=False)[
+        0
+    ]
     if not operations:
         raise RuntimeError(f"no operation of {type(model).__name__} was counted")
     return Cost(sum(p.numel() for p in model.parameters()), 2 * operations / 1e9)
 
 
 def fused_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
-    """Count `model` under the `fused` convention; it is not changed."""
-    return cost(_fused(model), height, width, channels)
+    """Count a copy of `model` under the `fused` convention."""
+    return cost(_fuse(model), height, width, channels)
 
 
 def paper_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
-    """Count `model` under the `paper` convention; it is not changed."""
-    fused = _fused(model)
+    """Count a copy of `model` under the `paper` convention."""
+    fused = _fuse(model)
     ours = tuple(spec.module for spec in operators())
     for name, module in model.named_modules():
         if isinstance(module, ours):
@@ -63,8 +79,8 @@ def paper_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
 
 
 def deployed_cost(model: Any, height: int, width: int, channels: int = 3) -> Cost:
-    """Count `model` under the `deployed` convention; it is not changed."""
-    fused = _fused(model).eval()
+    """Count a copy of `model` under the `deployed` convention."""
+    fused = _fuse(model).eval()
     layers = cost(fused, height, width, channels)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=SAMPLING) as counter:
         fused(_image(fused, height, width, channels))
@@ -81,8 +97,8 @@ CONVENTIONS: dict[str, Callable[..., Cost]] = {
 }
 
 
-def _fused(model: Any) -> Any:
-    """Return a copy with BN folded by the model's own `fuse()`; a module without one stays as it is."""
+def _fuse(model: Any) -> Any:
+    """Return a copy, its BN folded by the model's own `fuse()` if it has one."""
     copied = copy.deepcopy(model)
     return copied.fuse(verbose=False) if hasattr(copied, "fuse") else copied
 
@@ -92,17 +108,33 @@ def _image(model: nn.Module, height: int, width: int, channels: int) -> torch.Te
     return torch.zeros(1, channels, height, width, device=parameter.device, dtype=parameter.dtype)
 
 
-def _of_bags(pixels: tuple[int, ...], indices: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """Each index adds one pixel, of all channels, times its weight."""
+def _count_column(layer: Any, _inputs: Sequence[Any], y: torch.Tensor) -> None:
+    """Add a multiply-add per output and weight of its row; the layer gets samples, not a feature map."""
+    layer.total_ops += y.numel() * layer.weight[0].numel()
+
+
+def _count_scope(layer: Any, inputs: Sequence[Any], y: torch.Tensor) -> None:
+    """Add the multiply-adds of a convolution with the whole scope, but of a global 1x1 its own."""
+    rotation = inputs[-1]
+    is_matrix_product = layer.taps_per_side == 1 and rotation.dim() == 2  # one 1x1 kernel for each image
+    layer.total_ops += y.numel() * (layer.weight.shape[1] if is_matrix_product else layer.weight[0].numel())
+
+
+# of thop: (layer, inputs, output) -> None, adding multiply-adds to `layer.total_ops`
+RULES: dict[type[nn.Module], Callable[..., None]] = {ColumnConv: _count_column, ScopeConv: _count_scope}
+
+
+def _count_embedding_bag(pixels: tuple[int, ...], indices: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Return the operations of a weighted sum: each index adds one pixel, of all channels."""
     return 2 * prod(indices) * pixels[1]
 
 
-def _of_grid_sample(*_: Any, out_shape: tuple[int, ...], **__: Any) -> int:
+def _count_grid_sample(*_: Any, out_shape: tuple[int, ...], **__: Any) -> int:
     return 2 * 4 * prod(out_shape)
 
 
 # both realisations of akyolo.sampling.sample
 SAMPLING = {
-    torch.ops.aten._embedding_bag_forward_only: _of_bags,
-    torch.ops.aten.grid_sampler_2d: _of_grid_sample,
+    torch.ops.aten._embedding_bag_forward_only: _count_embedding_bag,
+    torch.ops.aten.grid_sampler_2d: _count_grid_sample,
 }

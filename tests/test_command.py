@@ -1,4 +1,4 @@
-"""The process of the command: interrupted at any moment, and with a pipe that nobody reads."""
+"""The process of the command, interrupted or with a pipe whose reader has left."""
 
 import json
 import os

@@ -3,13 +3,16 @@
 import copy
 
 import pytest
+import thop
 import torch
 from torch import nn
 
+import akyolo
 from akyolo import YOLO
 from akyolo.cost import SAMPLING, Cost, cost, deployed_cost, paper_cost
+from akyolo.layers import ColumnConv
 from akyolo.ops.akconv import AKConv
-from akyolo.sampling import bilinear
+from akyolo.sampling import bilinear, mix
 
 # c2 = 16 at 24x40, 24 at 12x20 and 24 at 6x10 pixels, from an image of 48x80
 MODEL = """
@@ -62,7 +65,7 @@ def test_the_model_is_left_as_it_was(model):
 
 def test_both_realisations_of_sampling_cost_the_same(model, monkeypatch):
     by_bags = deployed_cost(model, 48, 80)
-    monkeypatch.setattr(bilinear, "_by_grid", lambda x: True)
+    monkeypatch.setattr(bilinear, "_uses_grid_sample", lambda x: True)
     assert deployed_cost(model, 48, 80) == by_bags
     assert len(SAMPLING) == 2
 
@@ -94,3 +97,18 @@ def test_nothing_counted_is_an_error():
 
     with pytest.raises(RuntimeError, match="no operation of Adds"):
         cost(Adds(), 8, 8)
+
+
+@pytest.mark.parametrize("operator", [spec.module for spec in akyolo.operators() if spec.name != "LDConv"])
+def test_ultralytics_prints_the_same_operations_of_our_layers(operator):
+    """Its `model.info()` calls thop without the rules of akyolo.cost, which thop therefore knows."""
+    layer, image = operator(4, 6, 3), torch.zeros(1, 4, 8, 10)
+    printed, _ = thop.profile(layer, inputs=[image], verbose=False)
+    assert 2 * printed / 1e9 == pytest.approx(cost(layer, 8, 10, channels=4).gflops)
+
+
+def test_samples_are_counted_in_whatever_order_they_lie():
+    layer = ColumnConv(3, 8, 5)
+    samples = torch.ones(1, 3, 5, 7, 6)  # channels before taps: the rule of a convolution would count 5 channels
+    counted, _ = thop.profile(layer, inputs=[samples, mix], verbose=False)
+    assert counted == 7 * 6 * 8 * 3 * 5

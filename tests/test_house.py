@@ -156,8 +156,11 @@ def test_functions_stay_small():
     assert not long, offenders(long)
 
 
-@pytest.mark.slow  # scripts/check runs the same three by themselves
-@pytest.mark.parametrize("tool", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join)
-def test_linter_and_type_checker(tool):
-    run = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
+TOOLS = ["ruff check .", "ruff format --check .", "mypy", "codespell_lib"]
+
+
+@pytest.mark.slow  # scripts/check runs the same four by themselves
+@pytest.mark.parametrize("tool", TOOLS)
+def test_format_lint_types_and_spelling(tool):
+    run = subprocess.run([sys.executable, "-m", *tool.split()], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from akyolo.cli import main
-from akyolo.experiments.run.store import records
-from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.run.store import read_records
+from akyolo.experiments.spec.spec_file import read_table
 from akyolo.registry import operator, operators
 from akyolo.scoring.protocols import PROTOCOLS
 from akyolo.upstream.build import build_detector
@@ -100,7 +100,7 @@ def test_tables_of_series_are_made_of_their_records_once_more(path):
 
 @pytest.mark.parametrize(("path", "folder"), QUOTES, ids=lambda path: path.name)
 def test_a_quoted_series_lies_there_with_its_plot(path, folder):
-    assert records(folder, read_spec(folder / "spec.yaml")) and table(folder) in (folder / "table.md").read_text()
+    assert read_records(folder, read_table(folder / "spec.yaml")) and table(folder) in (folder / "table.md").read_text()
     plot = folder / "plot.png"
     assert f"]({os.path.relpath(plot, path.parent)})" in path.read_text(encoding="utf-8") and plot.exists()
 
@@ -108,12 +108,15 @@ def test_a_quoted_series_lies_there_with_its_plot(path, folder):
 @pytest.mark.parametrize(("name", "runs"), [("compare-shapes", 12), ("mini-yolov8n", 33)])
 def test_a_series_is_quoted_whole(name, runs):
     folder = ROOT / "runs" / "records" / name
-    assert folder in folders(MEASUREMENTS + REPRODUCE) and len(records(folder, read_spec(folder / "spec.yaml"))) == runs
+    assert (
+        folder in folders(MEASUREMENTS + REPRODUCE)
+        and len(read_records(folder, read_table(folder / "spec.yaml"))) == runs
+    )
 
 
 def test_what_the_miniature_says_of_the_papers_claims():
     folder = ROOT / "runs" / "records" / "mini-yolov8n"
-    found = records(folder, read_spec(folder / "spec.yaml"))
+    found = read_records(folder, read_table(folder / "spec.yaml"))
     assert all(max(record.curve, key=lambda epoch: epoch["mAP"])["epoch"] == 10 for record in found)
     names = {record.row: record.row.removeprefix("N=5, initial shape ") for record in found}
     of = {name: [r.metrics["ultralytics"]["mAP"] for r in found if r.row == row] for row, name in names.items()}

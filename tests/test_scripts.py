@@ -56,7 +56,9 @@ def test_tables_models_and_arguments(told):
 
 def test_pre_commit_calls_the_tools_of_scripts_check():
     config = yaml.safe_load((SCRIPTS.parent / ".pre-commit-config.yaml").read_text())
-    commands = [hook["entry"] for repository in config["repos"] for hook in repository["hooks"]]
+    commands = [
+        hook["entry"].removeprefix("python -m ") for repository in config["repos"] for hook in repository["hooks"]
+    ]
     (tools,) = re.findall(r"for tool in (.*); do", (SCRIPTS / "check").read_text())
     assert commands == [*shlex.split(tools), "scripts/check"]
 

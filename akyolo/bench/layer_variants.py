@@ -1,4 +1,4 @@
-"""One downsampling layer in all the variants that `akyolo bench ops` compares, with the same weights."""
+"""Build the variants of a downsampling layer that `akyolo bench ops` compares."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -18,56 +18,67 @@ PLAIN = ("plain", "plain channels_last")
 OURS = ("ours", "ours channels_last")
 TORCHVISION = ("deform_conv2d", "deform_conv2d channels_last")
 FOUR_GATHER, DEFORM = "four-gather", TORCHVISION[0]
-# per operator, what times are compared with
+# by operator: the labels of ratios, and the variants that each label stands for
 REFERENCES: dict[str, dict[str, Sequence[str]]] = {
     "AKConv": {"plain": PLAIN, "four_gather": (FOUR_GATHER,)},
     "DeformConv": {"plain": PLAIN, "torchvision": TORCHVISION},
     "ModulatedDeformConv": {"plain": PLAIN, "torchvision": TORCHVISION},
 }
-TOLERANCE = 1e-9  # of the largest output, in float64
+TOLERANCE = 1e-9  # relative to the largest output, in float64
 
 
 def layer_variants(op: str, c1: int, c2: int, x: Tensor, num_param: int | None = None) -> dict[str, nn.Module]:
-    """A layer of stride 2 in all its variants, on the device of `x`; those of the operator share their weights.
+    """Return a layer of stride 2 in all its variants, by name.
+
+    The variants are on the device of x. Those that compute the operator have the same weights.
 
     Args:
         op: a key of REFERENCES.
         c1: input channels.
         c2: output channels.
-        x: (B, c1, H, W), for which offsets get a standard deviation of 2 pixels.
-        num_param: taps of AKConv, by default 5; a deformable kernel is 3 x 3.
+        x: (B, c1, H, W), an input for which the offsets get a standard deviation of 2 pixels.
+        num_param: number of taps of AKConv, by default 5. A deformable kernel is 3x3.
 
     Raises:
         RowError: no kernel has so many taps.
     """
-    of_op = _akconv(c1, c2, 5 if num_param is None else num_param) if op == "AKConv" else _deformable(op, c1, c2)
-    modules = {name: module.to(x.device) for name, module in (of_op | dict.fromkeys(PLAIN, Conv(c1, c2, 3, 2))).items()}
+    operator_variants = (
+        _akconv(c1, c2, 5 if num_param is None else num_param) if op == "AKConv" else _deformable(op, c1, c2)
+    )
+    modules = {
+        name: module.to(x.device)
+        for name, module in (operator_variants | dict.fromkeys(PLAIN, Conv(c1, c2, 3, 2))).items()
+    }
     spread_offsets(modules[OURS[0]], x)
-    for name in of_op:
+    for name in operator_variants:
         modules[name].load_state_dict(modules[OURS[0]].state_dict())
     return {name: copy.deepcopy(module).to(memory_format=format_of(name)) for name, module in modules.items()}
 
 
 def _akconv(c1: int, c2: int, num_param: int) -> dict[str, nn.Module]:
+    """Return AKConv and its reference implementations."""
     four_gather, deform = FourGather(c1, c2, num_param, 2), DeformColumn(c1, c2, num_param, 2)
     return {FOUR_GATHER: four_gather, DEFORM: deform, **dict.fromkeys(OURS, AKConv(c1, c2, num_param, 2))}
 
 
 def _deformable(op: str, c1: int, c2: int) -> dict[str, nn.Module]:
-    theirs, ours = {
+    """Return a deformable convolution on akyolo's sampler and on torchvision's kernel."""
+    reference, ours = {
         "DeformConv": (TorchvisionDeformConv, DeformConv),
         "ModulatedDeformConv": (TorchvisionModulatedDeformConv, ModulatedDeformConv),
     }[op]
-    return {**dict.fromkeys(TORCHVISION, theirs(c1, c2, 3, 2)), **dict.fromkeys(OURS, ours(c1, c2, 3, 2))}
+    return {**dict.fromkeys(TORCHVISION, reference(c1, c2, 3, 2)), **dict.fromkeys(OURS, ours(c1, c2, 3, 2))}
 
 
 def format_of(variant: str) -> torch.memory_format:
-    """The memory format that a variant's name ends in."""
+    """Return the memory format that the name of a variant says."""
     return torch.channels_last if variant.endswith("channels_last") else torch.contiguous_format
 
 
 def check_equal(modules: Mapping[str, nn.Module], x: Tensor) -> None:
-    """Refuse to time methods that do not compute the same: in float64, with the border that each of them has.
+    """Check that the variants of the operator compute the same.
+
+    They are compared in float64. Each reference is compared with the operator in its own `padding_mode`.
 
     Raises:
         RuntimeError: outputs differ by more than TOLERANCE of the largest.
@@ -84,4 +95,6 @@ def check_equal(modules: Mapping[str, nn.Module], x: Tensor) -> None:
         expected = output(OURS[0], padding_mode)
         error = ((output(name, padding_mode) - expected).abs().max() / expected.abs().max()).item()
         if not error <= TOLERANCE:
-            raise RuntimeError(f"{name} and {OURS[0]} differ by {error:.1e} of the largest output: nothing to compare")
+            raise RuntimeError(
+                f"{name} and {OURS[0]} differ by {error:.1e} of the largest output, so they are not compared"
+            )

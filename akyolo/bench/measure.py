@@ -1,9 +1,9 @@
-"""How long a step takes and how much memory it needs, compared fairly.
+"""Measure the time and memory of steps, compared fairly.
 
-The method: all variants run in one process, in rounds; every round runs each of them once, and the order moves on by
-one from round to round, so that a slow minute of the machine strikes all alike. The first rounds are not counted. A
-time is a median with its interquartile range; a ratio is between medians of the same rounds. The clock stops when the
-device has finished. The gradient given to `backward` has the memory format of the output.
+The method: all variants run in one process, in rounds. Every round runs each variant once, and starts one variant
+further than the round before, so that a slow minute of the machine affects all variants alike. The first rounds are not
+counted. A time is a median with its interquartile range; a ratio is between medians of the same rounds. The clock stops
+when the device has finished. The gradient given to `backward` has the memory format of the output.
 """
 
 import gc
@@ -22,7 +22,7 @@ from akyolo.layers import OffsetConv
 FORWARD, FORWARD_BACKWARD = "forward", "forward+backward"
 
 Step = Callable[[], object]
-# functional, because `pass` is a keyword
+# Written as a call, because `pass` is a keyword of Python.
 Row = TypedDict(
     "Row",
     {
@@ -40,22 +40,32 @@ Row = TypedDict(
 
 @dataclass(frozen=True)
 class Variant:
-    """What is measured: a step that may be repeated, and the parameters and buffers, which do not count as kept."""
+    """A step that can be repeated and measured.
+
+    Args:
+        step: the call that is measured.
+        state: parameters and buffers, which do not count as saved activations.
+    """
 
     step: Step
     state: tuple[Tensor, ...] = ()
 
 
 def measure(
-    layer: str, of: str, variants: Mapping[str, Variant], reference: Sequence[str], rounds: int, device: torch.device
+    layer: str,
+    pass_name: str,
+    variants: Mapping[str, Variant],
+    reference: Sequence[str],
+    rounds: int,
+    device: torch.device,
 ) -> list[Row]:
-    """Time and weigh variants of one layer against the fastest of the `reference` variants.
+    """Measure the time and memory of the variants of one layer.
 
     Args:
-        layer: what the rows are called.
-        of: the pass that the steps do.
+        layer: the name of the layer in the rows.
+        pass_name: the pass that the steps do, such as `forward`.
         variants: at least one, by name.
-        reference: names among them.
+        reference: names of variants; ratios are to the fastest of them.
         rounds: counted rounds, at least 1.
         device: where the steps run.
 
@@ -63,16 +73,16 @@ def measure(
         One row per variant: milliseconds, bytes.
     """
     seconds = interleave({name: v.step for name, v in variants.items()}, rounds, synchroniser(device))
-    middle = {name: median_and_iqr(times) for name, times in seconds.items()}
-    best = min(middle[name][0] for name in reference)
+    medians = {name: median_and_iqr(times) for name, times in seconds.items()}
+    best = min(medians[name][0] for name in reference)
     return [
         {
             "layer": layer,
             "variant": name,
-            "pass": of,
-            "median_ms": 1e3 * middle[name][0],
-            "iqr_ms": 1e3 * middle[name][1],
-            "ratio": middle[name][0] / best,
+            "pass": pass_name,
+            "median_ms": 1e3 * medians[name][0],
+            "iqr_ms": 1e3 * medians[name][1],
+            "ratio": medians[name][0] / best,
             "peak_bytes": peak_bytes(variant.step, device),
             "kept_bytes": kept_bytes(variant.step, variant.state),
         }
@@ -87,7 +97,21 @@ def interleave(
     warm_up: int = 2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each step in each counted round, the device waited for."""
+    """Run steps in rounds and return their seconds in each round.
+
+    Args:
+        steps: by name, at least one.
+        rounds: counted rounds.
+        synchronise: waits until the device has finished.
+        warm_up: rounds before the counted ones.
+        clock: returns the time in seconds.
+
+    Example:
+        >>> from akyolo.bench.measure import interleave
+        >>> seconds = interleave({"sum": lambda: sum(range(10))}, rounds=3, synchronise=lambda: None)
+        >>> len(seconds["sum"])
+        3
+    """
     names = list(steps)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(warm_up + rounds):
@@ -104,12 +128,20 @@ def interleave(
 
 
 def synchroniser(device: torch.device) -> Callable[[], object]:
-    """What waits for the device."""
+    """Return the function that waits until the device has finished."""
     return (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
 
 
 def median_and_iqr(values: Sequence[float]) -> tuple[float, float]:
-    """The median, and the distance between the quartiles (linear between values; 0 for a single one)."""
+    """Return the median and the interquartile range.
+
+    Quartiles are interpolated linearly between values. The range of a single value is 0.
+
+    Example:
+        >>> from akyolo.bench.measure import median_and_iqr
+        >>> median_and_iqr([5.0, 1.0, 4.0, 2.0, 3.0])
+        (3.0, 2.0)
+    """
     if len(values) == 1:
         return values[0], 0.0
     lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
@@ -117,7 +149,7 @@ def median_and_iqr(values: Sequence[float]) -> tuple[float, float]:
 
 
 def peak_bytes(step: Step, device: torch.device) -> int:
-    """The most memory that a step holds at once, beyond what was allocated before it (its inputs and weights)."""
+    """Return the peak memory of a step beyond its inputs and weights."""
     gc.collect()
     if device.type != "cuda":
         return _cpu_peak_bytes(step)
@@ -130,9 +162,10 @@ def peak_bytes(step: Step, device: torch.device) -> int:
 
 
 def _cpu_peak_bytes(step: Step) -> int:
-    """From every allocation and release of torch's CPU allocator, buffers inside of operators included.
+    """Return the peak memory of a step on a CPU.
 
-    What a library allocates by itself, past torch, is not seen.
+    It is what torch's allocator gives to the step, buffers inside operators included. Memory that a library allocates
+    without torch does not count.
     """
     with torch.autograd.profiler.profile(profile_memory=True) as profiler:
         step()
@@ -145,17 +178,22 @@ def _cpu_peak_bytes(step: Step) -> int:
 
 
 def kept_bytes(step: Step, state: Iterable[Tensor] = ()) -> int:
-    """What a forward pass keeps for its backward pass: each storage once, the input counted, `state` not.
+    """Return the bytes that a forward pass saves for its backward pass.
 
-    The step may include the backward pass. What a checkpointed part recomputes is not kept; what it needs for that is.
+    Each storage counts once. The input counts. The step may include the backward pass: what a checkpointed part
+    recomputes there does not count, but what the part needs for it does.
+
+    Args:
+        step: a forward pass, with or without its backward pass.
+        state: parameters and buffers, which do not count.
     """
     own = {tensor.untyped_storage().data_ptr() for tensor in state}
-    # holding the storages, so that none is freed and its address seen again as another
+    # A reference to each storage keeps its address from being reused by another one.
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        in_backward = torch._C._current_graph_task_id() >= 0  # what is recomputed there is not kept
+        in_backward = torch._C._current_graph_task_id() >= 0  # a recomputation, which saves nothing
         if not in_backward and storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage
         return tensor
@@ -166,7 +204,13 @@ def kept_bytes(step: Step, state: Iterable[Tensor] = ()) -> int:
 
 
 def forward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) -> Variant:
-    """Inference by a module: (B, C, H, W), no gradients, evaluation mode."""
+    """Return a step of inference, without gradients.
+
+    Args:
+        module: what is measured; put in evaluation mode.
+        x: its input (B, C, H, W).
+        dtype: float32, or a 16-bit type for autocast.
+    """
     module.eval()
 
     def step() -> None:
@@ -177,7 +221,15 @@ def forward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) ->
 
 
 def forward_backward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) -> Variant:
-    """A module in training, inside of a network: gradients of all its parameters and of its input (B, C, H, W)."""
+    """Return a step of training, as inside a network.
+
+    The step computes the gradients of all parameters of the module and of x.
+
+    Args:
+        module: what is measured; put in training mode.
+        x: its input (B, C, H, W).
+        dtype: float32, or a 16-bit type for autocast.
+    """
     module.train()
     x = x.detach().requires_grad_()
     leaves = [x, *module.parameters()]
@@ -193,19 +245,24 @@ def forward_backward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.fl
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """How upstream trains in 16 bits; nothing for float32."""
+    """Return the context of 16-bit training; without effect for float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def state_of(module: nn.Module) -> tuple[Tensor, ...]:
-    """Parameters and buffers."""
+    """Return the parameters and buffers of a module."""
     return (*module.parameters(), *module.buffers())
 
 
 def spread_offsets(module: nn.Module, x: Tensor, std: float = 2.0) -> None:
-    """Give offset convolutions random weights by which offsets for `x` have this standard deviation, in pixels.
+    """Give offset convolutions random weights that spread the offsets.
 
-    A new operator looks at whole pixels side by side, which is faster than what it does once it has learned.
+    The offsets of a new operator are 0: it samples adjacent whole pixels, which is faster than after training.
+
+    Args:
+        module: the operator, or a network that holds operators; changed in place.
+        x: the input of the module for which the offsets get this spread.
+        std: standard deviation of the offsets, in pixels.
     """
 
     def scale(conv: nn.Module, _: Any, offset: Tensor) -> Tensor:
@@ -227,40 +284,42 @@ def spread_offsets(module: nn.Module, x: Tensor, std: float = 2.0) -> None:
 
 
 def summarise(rows: Iterable[Row], references: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Per pass and variant: geometric means of the ratios over layers, sums, and the kept memory against the same.
+    """Summarise rows over their layers, for each pass and variant.
 
     Args:
         rows: of any layers and passes, each with all variants.
-        references: label to the variants it stands for, of which the fastest in a layer is meant (for kept memory,
-            the one that keeps least in all).
+        references: by label, names of variants. A ratio of times is to the fastest of them in each layer, a ratio of
+            saved activations to the one that saves least over all layers.
 
     Returns:
-        {pass: {variant: {"sum_ms", "kept_bytes", "geomean_ratio_to_<label>", "kept_ratio_to_<label>"}}}; the last is
-        left out of passes that keep nothing.
+        {pass: {variant: {"sum_ms", "kept_bytes", "geomean_ratio_to_<label>", "kept_ratio_to_<label>"}}}: sums and
+        geometric means over the layers. The last is left out of passes that save nothing.
     """
     passes: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         passes.setdefault(row["pass"], {}).setdefault(row["variant"], []).append(row)
     return {
-        of: {name: _summary(mine, variants, references) for name, mine in variants.items()}
-        for of, variants in passes.items()
+        pass_name: {name: _summary(own_rows, variants, references) for name, own_rows in variants.items()}
+        for pass_name, variants in passes.items()
     }
 
 
 def _summary(
-    mine: list[Row], variants: Mapping[str, list[Row]], references: Mapping[str, Sequence[str]]
+    own_rows: list[Row], variants: Mapping[str, list[Row]], references: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
-    kept = _kept(mine)
-    summary: dict[str, float] = {"sum_ms": sum(row["median_ms"] for row in mine), "kept_bytes": kept}
+    """Return the summary of one variant in one pass."""
+    kept = _kept_in_all(own_rows)
+    summary: dict[str, float] = {"sum_ms": sum(row["median_ms"] for row in own_rows), "kept_bytes": kept}
     for label, names in references.items():
         others = zip(*(variants[name] for name in names), strict=True)
         best = [min(row["median_ms"] for row in layer) for layer in others]
-        ratios = [row["median_ms"] / theirs for row, theirs in zip(mine, best, strict=True)]
+        ratios = [row["median_ms"] / fastest for row, fastest in zip(own_rows, best, strict=True)]
         summary[f"geomean_ratio_to_{label}"] = statistics.geometric_mean(ratios)
-        if least := min(_kept(variants[name]) for name in names):
+        if least := min(_kept_in_all(variants[name]) for name in names):
             summary[f"kept_ratio_to_{label}"] = kept / least
     return summary
 
 
-def _kept(rows: Iterable[Row]) -> int:
+def _kept_in_all(rows: Iterable[Row]) -> int:
+    """Return the saved activations of all rows, in bytes."""
     return sum(row["kept_bytes"] for row in rows)

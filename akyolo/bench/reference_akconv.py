@@ -1,8 +1,8 @@
-"""AKConv by other means, to be measured against: the same weights, the same result, other ways to look.
+"""Reference implementations of AKConv, for comparison in benchmarks and tests.
 
-`FourGather` follows the pseudo-code of the paper (X. Zhang et al., arXiv 2311.11587) step by step, written anew;
-`DeformColumn` gives the same positions to `torchvision.ops.deform_conv2d`. Neither is tuned, neither is slowed down.
-Both are for benchmarks and tests: no model YAML can name them.
+They have the weights and the results of AKConv, but sample in other ways. `FourGather` is written from the pseudo-code
+of the paper (X. Zhang et al., arXiv 2311.11587), step by step. `DeformColumn` gives the same positions to
+`torchvision.ops.deform_conv2d`. Neither is tuned or slowed down. No model YAML can name them.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,16 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
+from torchvision.ops import deform_conv2d
 
 from akyolo.ops.akconv import AKConv
 from akyolo.sampling import Point
 
 
 class FourGather(AKConv):
-    """AKConv with `padding_mode="official"`: four gathers of whole pixels, blended, and a strided column convolution.
+    """AKConv with `padding_mode="official"`, by the method of the paper.
+
+    Four gathers of whole pixels are blended, and a strided column convolution follows.
 
     Args:
         c1: input channels.
@@ -28,12 +31,22 @@ class FourGather(AKConv):
         others: `shape`, `offset` and `act`, as AKConv takes them.
     """
 
+    samples_input = False
+
     def __init__(self, c1: int, c2: int, num_param: int, stride: int = 1, **others: Any) -> None:
+        """Build the layers."""
         super().__init__(c1, c2, num_param, stride, padding_mode="official", **others)
 
     def raw(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
+        """Return the output before BN and activation.
+
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
         p = positions(offset, self.shape, self.stride)
         taps = gather_and_blend(x, rearrange(p, "b yxn h w -> b h w yxn").contiguous())
         n = len(self.shape)
@@ -41,9 +54,17 @@ class FourGather(AKConv):
 
 
 def positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
-    """p0 + pn + offset in pixels of the input, (B, 2N, h, w): N rows, then N columns.
+    """Return the sampled positions p0 + pn + offset, in pixels.
 
-    In at least float32: in half precision, as released, an index could lie beyond the map.
+    They are at least float32: in half precision, as in the released code, an index could lie outside the feature map.
+
+    Args:
+        offset: (B, 2N, h, w) in pixels: N of rows, then N of columns.
+        shape: the N points (y, x) of the kernel.
+        stride: pixels of the input between neighbouring outputs.
+
+    Returns:
+        (B, 2N, h, w): N rows, then N columns.
     """
     dtype = torch.promote_types(offset.dtype, torch.float32)
     n = len(shape)
@@ -55,55 +76,86 @@ def positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
 
 
 def gather_and_blend(x: Tensor, p: Tensor) -> Tensor:
-    """The bilinear value of `x` (B, C, H, W) at every `p` (B, h, w, 2N), as (B, C, h, w, N) in the dtype of x."""
+    """Return the bilinear value of x at every position.
+
+    Args:
+        x: (B, C, H, W).
+        p: positions in pixels, (B, h, w, 2N): N rows, then N columns.
+
+    Returns:
+        (B, C, h, w, N) in the dtype of x.
+    """
     height, width = x.shape[-2:]
     lt = p.detach().floor()
-    lt, rb = (_clamped(q, height, width).long() for q in (lt, lt + 1))
+    lt, rb = (_clamp(q, height, width).long() for q in (lt, lt + 1))
     n = p.shape[-1] // 2
     lb = torch.cat([lt[..., :n], rb[..., n:]], dim=-1)
     rt = torch.cat([rb[..., :n], lt[..., n:]], dim=-1)
-    # after the indices, the coordinate too: so both pixels at a border are one, with weight 1 each
-    p = _clamped(p, height, width)
+    # The position is clamped after its indices. So at a border both corners are the same pixel, each of weight 1.
+    p = _clamp(p, height, width)
     sides = ((lt, 1, 1), (rb, -1, -1), (lb, 1, -1), (rt, -1, 1))
     weights = [_weight(p, corner, down, right).to(x.dtype).unsqueeze(1) for corner, down, right in sides]
-    seen = [_pixels(x, corner) for corner, _, _ in sides]
-    return weights[0] * seen[0] + weights[1] * seen[1] + weights[2] * seen[2] + weights[3] * seen[3]
+    values = [_pixels(x, corner) for corner, _, _ in sides]
+    return weights[0] * values[0] + weights[1] * values[1] + weights[2] * values[2] + weights[3] * values[3]
 
 
 def _weight(p: Tensor, corner: Tensor, down: int, right: int) -> Tensor:
-    """How much a corner counts at `p`, (B, h, w, N): 1 less its distance, signed for the side it is on, per axis."""
+    """Return the bilinear weight of a corner, (B, h, w, N).
+
+    Along each axis it is 1 minus the distance of the corner from p. `down` and `right` are 1 for a corner before p and
+    -1 for one behind, so that the distance is positive.
+    """
     rows, columns = (corner.to(p.dtype) - p).chunk(2, dim=-1)
     return (1 + down * rows) * (1 + right * columns)
 
 
-def _clamped(q: Tensor, height: int, width: int) -> Tensor:
+def _clamp(q: Tensor, height: int, width: int) -> Tensor:
+    """Return positions moved to the nearest pixel inside the feature map."""
     rows, columns = q.chunk(2, dim=-1)
     return torch.cat([rows.clamp(0, height - 1), columns.clamp(0, width - 1)], dim=-1)
 
 
 def _pixels(x: Tensor, q: Tensor) -> Tensor:
-    """The pixels of `x` at whole positions `q` (B, h, w, 2N), by flat index: (B, C, h, w, N)."""
+    """Return the pixels at whole positions.
+
+    Args:
+        x: (B, C, H, W).
+        q: (B, h, w, 2N): N rows, then N columns.
+
+    Returns:
+        (B, C, h, w, N).
+    """
     rows, columns = q.chunk(2, dim=-1)
     index = rows * x.shape[-1] + columns
-    everywhere = index.unsqueeze(1).expand(-1, x.shape[1], -1, -1, -1).contiguous()
-    found = x.contiguous().flatten(2).gather(-1, everywhere.flatten(2))
-    return found.view_as(everywhere)
+    indices = index.unsqueeze(1).expand(-1, x.shape[1], -1, -1, -1).contiguous()
+    pixels = x.contiguous().flatten(2).gather(-1, indices.flatten(2))
+    return pixels.view_as(indices)
 
 
 class DeformColumn(AKConv):
-    """AKConv with zeros beyond the border, by a deformable (N, 1) kernel whose offsets lead to the same positions."""
+    """AKConv with `padding_mode="zeros"`, by torchvision's deformable convolution.
+
+    Its kernel is (N, 1), with offsets that lead to the positions of AKConv.
+    """
+
+    samples_input = False
 
     def raw(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
-        from torchvision.ops import deform_conv2d
+        """Return the output before BN and activation.
 
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
         n = len(self.shape)
-        offset = self._still(x) if self.offset_conv is None else self.offset_conv(x)
-        # dilation 2 and padding N-1 give h = ceil(H/stride) for even N too; its tap n then stands at row 2n - (N-1)
-        moves = [[y - 2 * tap + n - 1, column] for tap, (y, column) in enumerate(self.shape)]
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
+        # Dilation 2 and padding N-1 give h = ceil(H/stride) for even N too. Tap n then samples row 2n - (N-1).
+        constant = [[y - 2 * tap + n - 1, column] for tap, (y, column) in enumerate(self.shape)]
         dtype = torch.promote_types(x.dtype, torch.float32)  # torchvision has no 16-bit kernel on every device
-        standing = torch.tensor(moves, device=x.device, dtype=dtype)
-        interleaved = rearrange(offset.to(dtype), "b (yx n) h w -> b n yx h w", yx=2) + standing[..., None, None]
+        shifts = torch.tensor(constant, device=x.device, dtype=dtype)
+        interleaved = rearrange(offset.to(dtype), "b (yx n) h w -> b n yx h w", yx=2) + shifts[..., None, None]
         return deform_conv2d(
             x.to(dtype),
             rearrange(interleaved, "b n yx h w -> b (n yx) h w"),

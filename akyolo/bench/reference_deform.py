@@ -1,25 +1,34 @@
-"""DeformConv and ModulatedDeformConv by torchvision's kernel on every device, to be measured against.
+"""DeformConv and ModulatedDeformConv on torchvision's kernel, for comparison.
 
-For benchmarks and tests: no model YAML can name them.
+They are for benchmarks and tests: no model YAML can name them. They use that kernel on every device.
 """
 
 from torch import Tensor
 
-from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, by_torchvision
-from akyolo.sampling import converted, memory_format
+from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, deform_by_torchvision
 
 
 class _ByTorchvision(DeformConv):
+    """A deformable convolution on torchvision's kernel."""
+
+    samples_input = False
+
     def raw(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, h, w), before BN and activation."""
+        """Return the output before BN and activation.
+
+        Args:
+            x: (B, c1, H, W).
+
+        Returns:
+            (B, c2, h, w).
+        """
         conv, offset, mask = self.conv, self.offset_conv(x), self.mask(x)
-        mixed = by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
-        return converted(mixed, memory_format(x))
+        return deform_by_torchvision(x, offset, conv.weight, conv.bias, **conv.geometry, mask=mask)
 
 
 class TorchvisionDeformConv(_ByTorchvision):
-    """DeformConv, whose arguments it takes."""
+    """DeformConv on torchvision's kernel; its arguments are those of DeformConv."""
 
 
 class TorchvisionModulatedDeformConv(_ByTorchvision, ModulatedDeformConv):
-    """ModulatedDeformConv, whose arguments it takes."""
+    """ModulatedDeformConv on torchvision's kernel, with the same arguments."""

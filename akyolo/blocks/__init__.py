@@ -1,4 +1,7 @@
-"""Blocks whose convolutions a model YAML may replace: importing this package registers them."""
+"""Blocks whose convolutions a model YAML may replace.
+
+Importing this package registers them.
+"""
 
 from akyolo.blocks.depthwise_bottleneck import DWBottleneck
 from akyolo.blocks.inverted_residual import InvertedResidual

@@ -1,7 +1,8 @@
-"""An operator inside upstream's CSP blocks (C3, C2f, C3k2), written `C3(AKConv)` in a model YAML.
+"""Put an operator inside a CSP block of upstream.
 
-Where: the second convolution (`cv2`) of every bottleneck, the 3x3 that AKConv's paper replaces in C3 (arXiv 2311.11587,
-Tables 4 and 5). The block stays upstream's own class, so that there is none of ours per pair of block and operator.
+The blocks are C3, C2f and C3k2. A model YAML writes `C3(AKConv)`. The operator replaces the second convolution (`cv2`)
+of every bottleneck, the 3x3 that AKConv's paper replaces in C3 (arXiv 2311.11587, Tables 4 and 5). The block stays a
+class of upstream, so that not every pair of block and operator needs a class of ours.
 """
 
 from collections.abc import Mapping
@@ -15,12 +16,12 @@ from akyolo.upstream_blocks import Bottleneck
 
 
 def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]) -> None:
-    """Replace the second convolution of each bottleneck in a newly built `block` by the operator.
+    """Replace the second convolution of each bottleneck by an operator.
 
     Args:
-        block: a C3, C2f or C3k2; changed in place.
+        block: a newly built C3, C2f or C3k2; changed in place.
         spec: an operator that keeps the size of its input at its default stride.
-        keywords: its arguments besides channels and stride.
+        keywords: its arguments other than channels and stride.
 
     Raises:
         RowError: grouped bottlenecks for an operator without groups, or arguments that the operator refuses.
@@ -29,6 +30,6 @@ def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]
         replaced = bottleneck.cv2
         groups = {} if replaced.conv.groups == 1 else {"groups": replaced.conv.groups}
         if groups and "groups" not in spec.signature.parameters:
-            raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, {spec.name} takes none")
+            raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, but {spec.name} has no groups")
         c1, c2 = replaced.conv.in_channels, replaced.conv.out_channels
         bottleneck.cv2 = spec.built(replaced.act, c1, c2, **{**groups, **keywords})

@@ -1,8 +1,8 @@
-"""DWBottleneck: the bottleneck of ResNet-50-DW, doubled in width, with a depthwise 3x3.
+"""DWBottleneck: the bottleneck of ResNet-50-DW, with a depthwise 3x3.
 
 Paper: H. Gao et al., "Deformable Kernels: Adapting Effective Receptive Fields for Object Deformation", arXiv
-1910.02940, section 4.1; the bottleneck is that of K. He et al., "Deep Residual Learning for Image Recognition", arXiv
-1512.03385, with its stride in the 3x3.
+1910.02940, section 4.1. The bottleneck is that of K. He et al., "Deep Residual Learning for Image Recognition", arXiv
+1512.03385, with doubled width and the stride in the 3x3.
 
     y = ReLU(conv3(depthwise(conv1(x))) + shortcut(x)),    channels c1 -> c2/2 -> c2/2 -> c2
 """
@@ -18,16 +18,18 @@ from akyolo.upstream_blocks import Conv
 
 @register(stands_in="Bottleneck")
 class DWBottleneck(nn.Module):
-    """1x1, depthwise 3x3, 1x1, and a shortcut around them; the three may be operators.
+    """A 1x1, a depthwise 3x3, a 1x1, and a shortcut around them.
+
+    All three convolutions may be operators.
 
     Parameters: c1*(c2//2) + (c2//2)*c2 + 13*(c2//2) + 2*c2 + (stride > 1 or c1 != c2)*(c1*c2 + 2*c2): plain, with BN.
 
     Args:
         c1: input channels.
         c2: output channels, an even number.
-        stride: of the 3x3, and of the shortcut.
-        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments, `{DeformKernel: {scope: 4}}`.
-        pointwise: both 1x1; that of the shortcut stays a Conv.
+        stride: stride of the 3x3 and of the shortcut.
+        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments, as `{DeformKernel: {scope: 4}}`.
+        pointwise: both 1x1 convolutions, in the same form. The 1x1 of the shortcut stays a Conv.
         act: true for upstream's activation, false for none, or a module.
 
     Raises:
@@ -44,9 +46,10 @@ class DWBottleneck(nn.Module):
         pointwise: Written = "Conv",
         act: bool | nn.Module = True,
     ) -> None:
+        """Build the layers."""
         super().__init__()
         if c2 % 2:
-            raise RowError(f"c2={c2} must be even: half as many channels stand in the middle")
+            raise RowError(f"c2={c2} must be even: the middle has half as many channels")
         check_act(act)
         width = c2 // 2
         self.conv1 = pointwise_conv(pointwise, c1, width, act)
@@ -57,5 +60,5 @@ class DWBottleneck(nn.Module):
         self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride))."""
+        """Map (B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride))."""
         return self.act(self.conv3(self.depthwise(self.conv1(x))) + self.shortcut(x))

@@ -1,4 +1,4 @@
-"""InvertedResidual: the block of MobileNet-V2, narrow at both ends and wide and depthwise in the middle.
+"""InvertedResidual: the block of MobileNet-V2, wide and depthwise in the middle.
 
 Paper: M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 1801.04381, Table 1.
 
@@ -14,21 +14,23 @@ from akyolo.registry import register
 
 @register(stands_in="Bottleneck")
 class InvertedResidual(nn.Module):
-    """1x1 to `expansion` times the channels, depthwise 3x3, linear 1x1; all three may be operators.
+    """An expanding 1x1, a depthwise 3x3, and a 1x1 without activation.
+
+    All three convolutions may be operators.
 
     Parameters: (expansion > 1)*(c1 + 2)*c1*expansion + (11 + c2)*c1*expansion + 2*c2: plain, with BN.
 
     Args:
         c1: input channels.
         c2: output channels.
-        stride: of the 3x3; at stride 1 and c1 = c2 the input is added to the output.
-        expansion: channels in the middle per input channel; at 1 there is no first 1x1.
-        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments, `{DeformKernel: {scope: 4}}`.
-        pointwise: both 1x1.
+        stride: stride of the 3x3. At stride 1 and c1 = c2, the input is added to the output.
+        expansion: channels in the middle per input channel. At 1 there is no first 1x1.
+        depthwise: the 3x3: `Conv`, an operator, or an operator with its arguments, as `{DeformKernel: {scope: 4}}`.
+        pointwise: both 1x1 convolutions, in the same form.
         act: true for upstream's activation, false for none, or a module.
 
     Raises:
-        RowError: an expansion that is no whole number of at least 1, or an operator that does not fit.
+        RowError: an expansion that is not a whole number of at least 1, or an operator that does not fit.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class InvertedResidual(nn.Module):
         pointwise: Written = "Conv",
         act: bool | nn.Module = True,
     ) -> None:
+        """Build the layers."""
         super().__init__()
         check_whole(expansion=expansion)
         check_act(act)
@@ -52,6 +55,6 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and c1 == c2
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride))."""
+        """Map (B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride))."""
         y = self.project(self.depthwise(self.expand(x)))
         return x + y if self.adds else y

@@ -1,9 +1,10 @@
-"""The convolutions of a block that its row may replace, by the keywords `depthwise` and `pointwise`.
+"""The convolutions of a block that its row may replace.
 
     [-1, 1, DWBottleneck, [512, 2, {depthwise: {DeformKernel: {scope: 4}}, pointwise: CondConv}]]
 
-A keyword holds the name of an operator, or its name and its own arguments. Channels, kernel size, stride and activation
-are the block's, and so are the groups of a depthwise convolution; a pointwise one has none unless the row says so.
+The keywords `depthwise` and `pointwise` hold the name of an operator, or its name and its own arguments. The block sets
+channels, kernel size, stride and activation, and the groups of a depthwise convolution. A pointwise convolution has one
+group unless the row says otherwise.
 """
 
 from collections.abc import Mapping
@@ -17,16 +18,22 @@ from akyolo.upstream_blocks import Conv
 
 PLAIN = "Conv"
 KERNEL_SIZES = {"depthwise": 3, "pointwise": 1}
-# what the block decides, and so what an operator in that place must take
-GIVEN = {"depthwise": ("kernel_size", "stride", "groups", "act"), "pointwise": ("kernel_size", "act")}
+# the arguments that the block sets, and that an operator in that slot must have
+SET_BY_BLOCK = {"depthwise": ("kernel_size", "stride", "groups", "act"), "pointwise": ("kernel_size", "act")}
 Written = str | Mapping[str, Mapping[str, Any] | None]
 
 
 def depthwise_conv(written: Written, channels: int, stride: int, act: bool | nn.Module) -> nn.Module:
-    """The 3x3 convolution of each channel alone, with BN and activation: upstream's Conv, or the operator written.
+    """Return the depthwise 3x3 with BN and activation.
+
+    Args:
+        written: what the row has under `depthwise`.
+        channels: input and output channels.
+        stride: stride in both directions.
+        act: true for upstream's activation, false for none, or a module.
 
     Raises:
-        RowError: see `replacement`.
+        RowError: as `replacement`.
     """
     spec, own = replacement("depthwise", written)
     if spec is None:
@@ -35,10 +42,16 @@ def depthwise_conv(written: Written, channels: int, stride: int, act: bool | nn.
 
 
 def pointwise_conv(written: Written, c1: int, c2: int, act: bool | nn.Module) -> nn.Module:
-    """The 1x1 convolution from c1 to c2 channels, with BN and activation: upstream's Conv, or the operator written.
+    """Return a 1x1 with BN and activation.
+
+    Args:
+        written: what the row has under `pointwise`.
+        c1: input channels.
+        c2: output channels.
+        act: true for upstream's activation, false for none, or a module.
 
     Raises:
-        RowError: see `replacement`.
+        RowError: as `replacement`.
     """
     spec, own = replacement("pointwise", written)
     if spec is None:
@@ -48,40 +61,58 @@ def pointwise_conv(written: Written, c1: int, c2: int, act: bool | nn.Module) ->
 
 
 def activation(act: bool | nn.Module) -> nn.Module:
-    """As in upstream's Conv: true for its default, false for none, or a module."""
+    """Return an activation as upstream's Conv does.
+
+    Args:
+        act: true for upstream's activation, false for none, or a module.
+    """
     return Conv.default_act if act is True else act if isinstance(act, nn.Module) else nn.Identity()
 
 
-def fitting(place: str) -> list[str]:
-    """The operators that take what a block decides in this place."""
-    return [spec.name for spec in operators() if spec.signature.parameters.keys() >= {*GIVEN[place]}]
+def fitting_operators(slot: str) -> list[str]:
+    """Return the operators that fit a slot.
+
+    They have all arguments that a block sets there.
+
+    Example:
+        >>> import akyolo
+        >>> from akyolo.blocks.slots import fitting_operators
+        >>> fitting_operators("depthwise")
+        ['CondConv', 'DeformConv', 'DeformKernel', 'DeformKernelConv', 'GlobalDeformKernel', 'ModulatedDeformConv']
+    """
+    return [spec.name for spec in operators() if spec.signature.parameters.keys() >= {*SET_BY_BLOCK[slot]}]
 
 
-def replacement(place: str, written: Any) -> tuple[OperatorSpec | None, dict[str, Any]]:
-    """What a row writes under `depthwise` or `pointwise`: the operator (None for a plain Conv), and its own arguments.
+def replacement(slot: str, written: Any) -> tuple[OperatorSpec | None, dict[str, Any]]:
+    """Return the operator in a slot, and its own arguments.
+
+    Args:
+        slot: `depthwise` or `pointwise`.
+        written: what the row has under that keyword.
+
+    Returns:
+        The operator, None for a plain Conv; its arguments by name.
 
     Raises:
-        RowError: no operator that fits there, or arguments that it does not take or that are the block's.
+        RowError: an operator that does not fit, or arguments that it does not have or that the block sets.
     """
-    name, own = _name_and_arguments(place, written)
+    name, own = _name_and_arguments(slot, written)
     if name == PLAIN:
         if own:
-            raise RowError(f"{place}: {PLAIN} takes no arguments there", remedy=f"write {place}: {PLAIN}")
+            raise RowError(f"{slot}: {PLAIN} takes no arguments here", remedy=f"write {slot}: {PLAIN}")
         return None, own
-    known = {spec.name: spec for spec in operators()}
-    fit = fitting(place)
-    if name not in fit:
-        why = (
-            f"cannot stand there: it does not take {_lacking(known[name], place)}"
-            if name in known
-            else "is no operator"
-        )
-        raise RowError(f"{place}: {name} {why}", remedy=did_you_mean(name, [PLAIN, *fit]))
-    _check_own(place, known[name], own)
-    return known[name], own
+    specs = {spec.name: spec for spec in operators()}
+    fitting = fitting_operators(slot)
+    if name not in fitting:
+        lacking = name in specs and _lacking(specs[name], slot)
+        reason = f"cannot be used here: it does not have {lacking}" if lacking else "is not an operator"
+        raise RowError(f"{slot}: {name} {reason}", remedy=did_you_mean(name, [PLAIN, *fitting]))
+    _check_own(slot, specs[name], own)
+    return specs[name], own
 
 
-def _name_and_arguments(place: str, written: Any) -> tuple[str, dict[str, Any]]:
+def _name_and_arguments(slot: str, written: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name and the arguments in a slot."""
     if isinstance(written, str):
         return written, {}
     if isinstance(written, Mapping) and len(written) == 1:
@@ -89,23 +120,26 @@ def _name_and_arguments(place: str, written: Any) -> tuple[str, dict[str, Any]]:
         if isinstance(name, str) and isinstance(own, Mapping | None):
             return name, dict(own or {})
     raise RowError(
-        f"{place}: {written!r} is no operator", remedy=f"write {place}: NAME, or {place}: {{NAME: {{argument: value}}}}"
+        f"{slot}: {written!r} is not an operator",
+        remedy=f"write {slot}: NAME, or {slot}: {{NAME: {{argument: value}}}}",
     )
 
 
-def _lacking(spec: OperatorSpec, place: str) -> str:
-    return " and ".join(name for name in GIVEN[place] if name not in spec.signature.parameters)
+def _lacking(spec: OperatorSpec, slot: str) -> str:
+    """Return the arguments that an operator lacks for this slot."""
+    return " and ".join(name for name in SET_BY_BLOCK[slot] if name not in spec.signature.parameters)
 
 
-def _check_own(place: str, spec: OperatorSpec, own: Mapping[str, Any]) -> None:
-    of_block = ("c1", "c2", "stride", *GIVEN[place])
-    free = [name for name in spec.signature.parameters if name not in of_block]
+def _check_own(slot: str, spec: OperatorSpec, own: Mapping[str, Any]) -> None:
+    """Refuse arguments that the operator lacks or the block sets."""
+    set_by_block = ("c1", "c2", "stride", *SET_BY_BLOCK[slot])
+    free = [name for name in spec.signature.parameters if name not in set_by_block]
     for key in own:
-        if key in of_block:
-            raise RowError(f"{place}: {key} of {spec.name} is the block's, not {own[key]!r}", remedy="leave it out")
+        if key in set_by_block:
+            raise RowError(f"{slot}: {key} of {spec.name} is set by the block", remedy=f"leave out {key}={own[key]!r}")
         if key not in free:
-            raise RowError(f"{place}: {spec.name} has no argument {key!r}", remedy=did_you_mean(str(key), free))
+            raise RowError(f"{slot}: {spec.name} has no argument {key!r}", remedy=did_you_mean(str(key), free))
     try:
-        spec.signature.bind(0, 0, **dict.fromkeys(GIVEN[place]), **own)
+        spec.signature.bind(0, 0, **dict.fromkeys(SET_BY_BLOCK[slot]), **own)
     except TypeError as error:
-        raise RowError(f"{place}: {spec.name}: {error}") from None
+        raise RowError(f"{slot}: {spec.name}: {error}") from None

@@ -1,37 +1,32 @@
-"""The options that say where the runs of a table are trained."""
+"""The options that say where runs are executed."""
 
 import argparse
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 from akyolo.errors import ConfigError
-
-if TYPE_CHECKING:
-    from akyolo.experiments.launch.local import Launch
+from akyolo.experiments.launch.local import Launch, run_in_order
+from akyolo.experiments.launch.ray_cluster import connect
+from akyolo.experiments.launch.slurm import print_job_arrays
 
 HELP = "here (default): one after the other. ray: spread over a cluster. slurm: print the sbatch command"
 
 
 def configure_launcher(parser: argparse.ArgumentParser) -> None:
-    """--launcher, --address."""
+    """Add --launcher and --address."""
     parser.add_argument("--launcher", choices=("here", "ray", "slurm"), default="here", help=HELP)
     parser.add_argument(
         "--address", metavar="HOST:PORT", help="of a Ray cluster (default: RAY_ADDRESS, else one on this machine)"
     )
 
 
-def launcher(options: argparse.Namespace) -> "AbstractContextManager[Launch]":
-    """What starts runs, while it is entered.
+def select_launcher(options: argparse.Namespace) -> "AbstractContextManager[Launch]":
+    """Return the context of a launcher.
 
     Raises:
-        ConfigError: on entering it too: the launcher cannot be had.
+        ConfigError: here or when the context is entered, if the launcher cannot be used.
     """
-    from akyolo.experiments.launch.local import one_by_one
-    from akyolo.experiments.launch.ray_cluster import on_ray
-    from akyolo.experiments.launch.slurm import job_arrays
-
     if options.launcher == "ray":
-        return on_ray(options.address)
+        return connect(options.address)
     if options.address is not None:
         raise ConfigError("goes with --launcher ray", location="--address")
-    return nullcontext(job_arrays if options.launcher == "slurm" else one_by_one)
+    return nullcontext(print_job_arrays if options.launcher == "slurm" else run_in_order)

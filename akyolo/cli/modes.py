@@ -8,9 +8,10 @@ from typing import Any
 
 from akyolo import YOLO
 from akyolo.cli.key_values import names_and_pairs
-from akyolo.errors import ConfigError, DatasetError, did_you_mean, first_line
+from akyolo.errors import ConfigError, first_line
 from akyolo.scoring.score import Score, table
 from akyolo.upstream.arguments.check import EXTRA, check_arguments, is_raised_by_upstream, keys_with_defaults
+from akyolo.upstream.arguments.data import check_data_of_task
 from akyolo.upstream.arguments.resolve import TrainingArguments
 from akyolo.upstream.patches.autoinstall import never_install
 from akyolo.upstream.training.distributed import is_main_process
@@ -29,7 +30,7 @@ def run(mode: str, words: list[str]) -> None:
     never_install()
     checked = check_arguments(mode, arguments).without("task")
     model = YOLO(name, task=arguments.get("task"))
-    check_kind_of_data(model.task, arguments.get("data"))
+    check_data_of_task(model.task, arguments.get("data"))
     try:
         result = _call(model, mode, checked)
     except ModuleNotFoundError as error:  # Upstream would install the package.
@@ -54,22 +55,6 @@ def _call(model: YOLO, mode: str, arguments: TrainingArguments) -> Any:
     if mode in {"predict", "track"}:
         words.setdefault("save", True)  # Upstream does so for its own command alone.
     return getattr(model, mode)(**words)
-
-
-def check_kind_of_data(task: str, data: Any) -> None:
-    """Refuse `data` that is not a data YAML.
-
-    Classification takes a folder of folders.
-
-    Raises:
-        DatasetError: `data` is not a data YAML.
-    """
-    if isinstance(data, str) and task != "classify" and Path(data).suffix not in {".yaml", ".yml", ".ndjson"}:
-        near = [str(path) for path in Path(data if Path(data).is_dir() else Path(data).parent).glob("*.yaml")]
-        raise DatasetError(
-            f"data={data} is not a data YAML",
-            remedy=did_you_mean(data, near) if near else "`akyolo data import` makes one",
-        )
 
 
 def _split(mode: str, words: list[str]) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Redirect what others print to stderr, in a `with` block.
+    """Redirect stdout to stderr in a `with` block.
 
     Upstream logs to stdout. Its handlers keep the stream that they started with, so the file descriptor is redirected.
     """

@@ -1,4 +1,4 @@
-"""`akyolo swap BASE`: write an operator into a model YAML where it has plain convolutions."""
+"""`akyolo swap`: write an operator into the rows of a model YAML."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ from akyolo.cli.stdout import stdout_to_stderr
 from akyolo.errors import ConfigError
 from akyolo.model_yaml import literal, model_yaml_text, row_text, scale_in
 from akyolo.swapping import ChangedRow, SwapRule, swap
+from akyolo.upstream.model_yaml import read_model_yaml
 
 SUMMARY = "write an operator into a model YAML in place of its convolutions"
 
@@ -20,18 +21,18 @@ HELP = """\
 Read BASE, a model YAML of Ultralytics or your own, and replace convolutions by an operator (`akyolo ops`):
 
   akyolo swap yolov8n.yaml --op AKConv --args 5 --where downsample -o yolov8n-mine.yaml
-  akyolo swap yolov8n-mine.yaml --op Conv --args 3 --where downsample        and back
+  akyolo swap yolov8n-mine.yaml --op Conv --args 3 --where downsample        swaps back
 
 Places: downsample (stride 2, but not row 0), bottleneck (the second convolution in the bottlenecks of C3, C2f, C3k2),
-elan_last (the last 3x3 of each YOLOv7 ELAN in the backbone), all3x3 (every 3x3 and block), or rows by number, as 5,12.
-In models of DWBottleneck and InvertedResidual, without --args: depthwise (their 3x3), pointwise (their 1x1, and every
-other 1x1 of stride 1).
+elan_last (the last 3x3 of each YOLOv7 ELAN in the backbone), all3x3 (every 3x3 and every such block), or row numbers,
+as 5,12. In models of DWBottleneck and InvertedResidual, without --args: depthwise (their 3x3), pointwise (their 1x1,
+and every other 1x1 of stride 1).
 """
 SUFFIXES = (".yaml", ".yml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """BASE, --op, --args, --kw, --where, --out."""
+    """Add BASE, --op, --args, --kw, --where and --out."""
     parser.description, parser.formatter_class = HELP, argparse.RawDescriptionHelpFormatter
     parser.add_argument("base", metavar="BASE", help="a model YAML")
     parser.add_argument("--op", required=True, help="the operator to write, or Conv to swap back")
@@ -44,17 +45,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what changes and write the new YAML.
+    """Print the changed rows and write the new YAML.
 
     Raises:
-        AkyoloError: a base, rule or file that cannot be used; nothing is written then.
+        AkyoloError: a base, rule or file that cannot be used. Nothing is written then.
     """
-    from akyolo.upstream.model_yaml import read_model_yaml
-
     rule = SwapRule(options.op, _values(options.args), options.where.strip(), _keywords(options.kw))
     out = new_file(options.out, SUFFIXES) if options.out else None
     if Path(options.base).suffix not in SUFFIXES:
-        raise ConfigError(f"{options.base} is no model YAML", remedy="name a file that ends in .yaml or .yml")
+        raise ConfigError(f"{options.base} is not a model YAML", remedy="name a file that ends in .yaml or .yml")
     with stdout_to_stderr():
         base = read_model_yaml(options.base)
     swapped, changes = swap(base, rule)
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         sys.stdout.write(text)
         _report(changes, "-o FILE writes it into a file for akyolo train FILE data=mydata.yaml", sys.stderr)
         return
-    remark = _about_scale(out, base.get("scales"))
+    remark = _scale_remark(out, base.get("scales"))
     with writing(out) as file:
         file.write_bytes(text.encode())
     _report(changes, f"akyolo train {out} data=mydata.yaml    (akyolo info {out} shows its layers)", sys.stdout)
@@ -72,11 +71,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _values(text: str) -> tuple[Any, ...]:
-    """`5` or `3,1` or `[[0, 0], [1, 1]]`, each value as a row would write it."""
+    """Return the values of `5` or `3,1`, as in a row."""
     return tuple(literal(value) for value in read_yaml(f"[{text}]", "--args", text))
 
 
 def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the values of KEY=VALUE, read as a row would write them."""
     keywords: dict[str, Any] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
@@ -89,36 +89,42 @@ def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def read_yaml(yaml_text: str, option: str, written: str) -> Any:
-    """A YAML value that an option gives.
+    """Return the YAML value of an option.
+
+    Args:
+        yaml_text: the value.
+        option: its name, for the message.
+        written: what the user wrote, for the message.
 
     Raises:
-        ConfigError: it is none; the message shows the option as it was written.
+        ConfigError: it is not YAML.
     """
     try:
         return yaml.safe_load(yaml_text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of no calendar is a ValueError
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date is a ValueError
         problem = getattr(error, "problem", None) or error
-        raise ConfigError(f"{option} {written!r} is no YAML: {problem}") from None
+        raise ConfigError(f"{option} {written!r} is not YAML: {problem}") from None
 
 
-def _about_scale(out: Path, scales: Any) -> str:
-    """What a reader of `out` should know of its scale.
+def _scale_remark(out: Path, scales: Any) -> str:
+    """Return a remark if the file name names no scale, else "".
 
     Raises:
         ConfigError: the name asks for a scale that the model does not have.
     """
     if not isinstance(scales, dict) or not scales:
         return ""
-    letter, known = scale_in(out.name), ", ".join(map(str, scales))
+    letter, letters = scale_in(out.name), ", ".join(map(str, scales))
     if letter and letter not in scales:
-        raise ConfigError(f"-o {out} names the scale {letter!r}", remedy=f"the scales of this model are {known}")
+        raise ConfigError(f"-o {out} names the scale {letter!r}", remedy=f"the scales of this model are {letters}")
     if letter:
         return ""
     first = next(iter(scales))
-    return f"{out.name} names no scale of {known}, so {first} is taken; a name like yolov8s-mine.yaml chooses one"
+    return f"{out.name} names no scale of {letters}, so {first} is used; a name like yolov8s-mine.yaml selects one"
 
 
 def _report(changes: Iterable[ChangedRow], following: str, stream: TextIO) -> None:
+    """Print each changed row before and after, and what to do next."""
     for number, before, after in changes:
         print(f"- {number} {row_text(before)}\n+ {number} {row_text(after)}", file=stream)
     print(f"next: {following}", file=stream)

@@ -1,7 +1,8 @@
-"""Tables, of AKConv's paper and of comparisons: rows as data -> resumable runs -> records -> tables and plots.
+"""Tables: their rows, trainings, records and results.
 
-spec/    a YAML file, read strictly, to rows; the tables, rows and changes that were asked for
-run/     a row, a seed, a folder: one resumable run, in a process of its own, and the record that it leaves
-launch/  all runs of a table, here in order, on a Ray cluster, or as SLURM job arrays; and what they will cost
-table/   records to means and spreads, with the paper's columns, counts, timings, notes and a plot
+spec/          YAML files as frozen tables; the tables, rows and arguments that a command selects and overrides
+run/           one row with one seed: a training that can be resumed, in a process of its own, and its record
+launch/        the runs of a table on this machine, on a Ray cluster or as SLURM job arrays, and their expected cost
+table/         records as means and deviations, with a paper's figures, counts, timings, notes and a plot
+run_tables.py  the tables of a command: checked before the first run, then run and reported
 """

@@ -1,4 +1,7 @@
-"""The heads: importing this package registers them."""
+"""Anchor-based detection heads and a classifier.
+
+Importing this package registers them.
+"""
 
 from akyolo.heads.anchor_detect import AnchorDetect, IDetect
 from akyolo.heads.classifier import Classifier

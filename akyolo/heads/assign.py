@@ -1,10 +1,12 @@
-"""Which predictions of an anchor-based head are to find which target.
+"""Match the predictions of an anchor-based head with targets.
 
-`match_by_ratio` is YOLOv5's rule, `match_ota` the selection that YOLOv7 makes among its matches: SimOTA (Z. Ge et al.,
-"YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430, section 2.1; C.-Y. Wang et al., "YOLOv7", arXiv 2207.02696).
+`match_by_ratio` is the rule of YOLOv5. `match_ota` is SimOTA, by which YOLOv7 selects among those matches.
 
-Deviation of the released YOLOv7: it scales the targets to pixels by the image's height alone; here x and w are scaled
-by the width, so that images which are not square are matched as they are.
+Source: Z. Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430, section 2.1; C.-Y. Wang et al.,
+"YOLOv7", arXiv 2207.02696.
+
+Deviation of the released YOLOv7: it scales the targets to pixels by the height of the image alone. Here x and w are
+scaled by the width, so that images which are not square are matched in their own proportions.
 """
 
 from collections.abc import Sequence
@@ -17,16 +19,29 @@ from torch import Tensor
 from akyolo.heads.anchors import at_least_float32, relative_boxes
 from akyolo.upstream_blocks import bbox_iou
 
-NEIGHBOURS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))  # own cell, left, upper, right, lower
-MOST_CLAIMS = 10  # of one target: SimOTA's number of IoUs that are summed to its k
+NEIGHBOURS = (
+    (0.0, 0.0),
+    (0.5, 0.0),
+    (0.0, 0.5),
+    (-0.5, 0.0),
+    (0.0, -0.5),
+)  # of the own cell, left, upper, right, lower
+MAX_MATCHES = 10  # of one target in SimOTA, which sums so many IoUs to get the number of its matches
 IOU_COST = 3.0
 
 
 @dataclass(frozen=True)
 class Positives:
-    """The predictions of one level that have a target: five int64 tensors (n,).
+    """The n predictions of one level that have a target.
 
-    `target` is the row in the targets; the others say where in a (B, A, ny, nx, ...) map the prediction is.
+    All fields are int64 tensors (n,).
+
+    Args:
+        image: index in the batch.
+        anchor: index of the anchor.
+        row: row of the cell.
+        column: column of the cell.
+        target: row in the targets.
     """
 
     image: Tensor
@@ -36,45 +51,52 @@ class Positives:
     target: Tensor
 
     def __len__(self) -> int:
+        """Return the number of predictions."""
         return len(self.target)
 
     @property
     def cells(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What indexes a (B, A, ny, nx, ...) map."""
+        """Return the indices into a (B, A, ny, nx, ...) tensor."""
         return self.image, self.anchor, self.row, self.column
 
     @property
     def corners(self) -> Tensor:
-        """(n, 2): x and y of the cells' corners, in cells."""
+        """Return x and y of the cell corners in cells, (n, 2)."""
         return torch.stack((self.column, self.row), -1)
 
-    def given_to(self, owner: Tensor) -> "Positives":
-        """Those with an owner: `owner` (n,) holds rows of the targets, -1 for none."""
-        kept = owner >= 0
-        return Positives(self.image[kept], self.anchor[kept], self.row[kept], self.column[kept], owner[kept])
+    def assign(self, targets: Tensor) -> "Positives":
+        """Return the predictions with new targets.
+
+        Args:
+            targets: (n,), rows in the targets; a prediction with -1 is left out.
+        """
+        kept = targets >= 0
+        return Positives(self.image[kept], self.anchor[kept], self.row[kept], self.column[kept], targets[kept])
 
 
 def match_by_ratio(
     targets: Tensor, anchors_grid: Tensor, sizes: Sequence[Sequence[int]], anchor_t: float
 ) -> list[Positives]:
-    """YOLOv5's matching: every anchor whose sides are within a ratio of the target's, in up to three cells.
+    """Match targets with the anchors of similar size, as YOLOv5 does.
 
-    The cells are the target's own and the neighbours across the two nearer edges, where the map has them.
+    A target is matched in up to three cells: its own and the neighbours across the two nearer edges, if they lie in the
+    feature map.
 
     Args:
-        targets: (T, 6): image, class, centre x, centre y, w, h, the last four as shares of the image.
+        targets: (T, 6): image, class, centre x, centre y, w, h, the last four normalised to [0, 1].
         anchors_grid: (L, A, 2), (w, h) in cells.
         sizes: (ny, nx) of each level.
-        anchor_t: an anchor matches where neither side is `anchor_t` times longer or shorter.
+        anchor_t: an anchor matches if neither side is `anchor_t` times longer or shorter than that of the target.
 
     Returns:
-        One `Positives` per level, ordered by neighbour (own, left, upper, right, lower), then anchor, then target: the
-        order in which the released code writes, which decides cells with several targets.
+        One `Positives` per level, ordered by neighbour (own, left, upper, right, lower), then anchor, then target. This
+        is the order of the released code. It decides which target a cell with several targets has.
     """
     return [_match_level(targets, anchors, size, anchor_t) for anchors, size in zip(anchors_grid, sizes, strict=True)]
 
 
 def _match_level(targets: Tensor, anchors: Tensor, size: Sequence[int], anchor_t: float) -> Positives:
+    """Return the matches of one level."""
     ny, nx = size
     boxes = grid_units(targets, size)
     ratio = boxes[:, 2:] / anchors.to(boxes)[:, None]
@@ -91,7 +113,15 @@ def _match_level(targets: Tensor, anchors: Tensor, size: Sequence[int], anchor_t
 
 
 def grid_units(targets: Tensor, size: Sequence[int]) -> Tensor:
-    """(T, 4): centre x, y, w, h of targets (T, 6) in the cells of a map of size (ny, nx)."""
+    """Return the boxes of targets in cells.
+
+    Args:
+        targets: (T, 6) as in `match_by_ratio`.
+        size: (ny, nx) of the feature map.
+
+    Returns:
+        (T, 4): centre x, y, w, h.
+    """
     ny, nx = size
     return targets[:, 2:6] * targets.new_tensor((nx, ny, nx, ny))
 
@@ -104,42 +134,47 @@ def match_ota(
     anchors_grid: Tensor,
     strides: Tensor,
 ) -> list[Positives]:
-    """YOLOv7's matching: of the candidates, those that predict their target at the least cost (SimOTA).
+    """Select the candidates with the least cost for their targets (SimOTA).
 
-    Per image, a target claims its k cheapest candidates, k the whole part of the sum of its ten best IoUs, at least 1.
-    A candidate that several targets claim goes to the target for which it is cheapest. The cost is
+    In each image, a target is matched with its k cheapest candidates. k is the sum of its ten best IoUs, rounded down,
+    and at least 1. A candidate with several targets gets the one for which it is cheapest. The cost is
     -3 log(IoU) + the binary cross-entropy of sqrt(class probability * objectness). A cell that is a candidate twice
     counts twice, as in the released code.
 
     Args:
-        candidates: what `match_by_ratio` found, per level; its `target` is not used.
-        raw: per level (B, A, ny, nx, 5 + nc) logits: x, y, w, h, objectness, classes; read in at least float32.
+        candidates: the matches of `match_by_ratio`, per level; their `target` is not used.
+        raw: per level (B, A, ny, nx, 5 + nc) logits: x, y, w, h, objectness, classes. They are read as float32 or
+            longer.
         targets: (T, 6) as in `match_by_ratio`.
         anchors_grid: (L, A, 2), (w, h) in cells.
-        strides: (L,), pixels between neighbouring cells.
+        strides: (L,), pixels between neighbouring cells of each level.
 
     Returns:
         One `Positives` per level, in the order of the candidates.
     """
     strides = strides.to(raw[0].device)
     image = torch.cat([level.image for level in candidates])
-    with torch.autocast(raw[0].device.type, enabled=False):  # it refuses the cross-entropy of probabilities
-        seen_by_level = map(_predicted, raw, candidates, anchors_grid, strides)
-        boxes, scores = (torch.cat(part) for part in zip(*seen_by_level, strict=True))
-        truth = grid_units(targets, raw[0].shape[2:4]) * strides[0]
-        owner = torch.full_like(image, -1)
+    with torch.autocast(raw[0].device.type, enabled=False):  # autocast refuses the cross-entropy of probabilities
+        by_level = map(_predict, raw, candidates, anchors_grid, strides)
+        boxes, scores = (torch.cat(part) for part in zip(*by_level, strict=True))
+        target_boxes = grid_units(targets, raw[0].shape[2:4]) * strides[0]
+        assigned = torch.full_like(image, -1)
         for index in range(len(raw[0])):
-            seen, wanted = (image == index).nonzero()[:, 0], (targets[:, 0] == index).nonzero()[:, 0]
-            if len(seen) and len(wanted):
-                iou = bbox_iou(truth[wanted, None].to(boxes), boxes[seen]).squeeze(-1)
-                cost = _class_cost(scores[seen], targets[wanted, 1].long()) - IOU_COST * (iou + 1e-8).log()
-                owner[seen] = _claimed(cost, iou, wanted)
+            of_image, rows = (image == index).nonzero()[:, 0], (targets[:, 0] == index).nonzero()[:, 0]
+            if len(of_image) and len(rows):
+                iou = bbox_iou(target_boxes[rows, None].to(boxes), boxes[of_image]).squeeze(-1)
+                cost = _class_cost(scores[of_image], targets[rows, 1].long()) - IOU_COST * (iou + 1e-8).log()
+                assigned[of_image] = _assign(cost, iou, rows)
     lengths = [len(level) for level in candidates]
-    return [level.given_to(mine) for level, mine in zip(candidates, owner.split(lengths), strict=True)]
+    return [level.assign(rows) for level, rows in zip(candidates, assigned.split(lengths), strict=True)]
 
 
-def _predicted(raw: Tensor, positives: Positives, anchors: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
-    """What one level predicts at its candidates: boxes (n, 4) in pixels, objectness and class logits (n, 1 + nc)."""
+def _predict(raw: Tensor, positives: Positives, anchors: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what one level predicts at its candidates.
+
+    Returns:
+        Boxes (n, 4) in pixels; objectness and class logits (n, 1 + nc).
+    """
     logits = at_least_float32(raw[positives.cells])
     boxes = relative_boxes(logits)
     sides = boxes[:, 2:] * anchors.to(boxes)[positives.anchor]
@@ -147,23 +182,41 @@ def _predicted(raw: Tensor, positives: Positives, anchors: Tensor, stride: Tenso
 
 
 def _class_cost(logits: Tensor, classes: Tensor) -> Tensor:
-    """(T, n): cross-entropy of the candidates' scores, logits (n, 1 + nc), with the one-hot classes (T,)."""
+    """Return the cross-entropy of each candidate with the class of each target.
+
+    Args:
+        logits: (n, 1 + nc), objectness and classes of the candidates.
+        classes: (T,), the class of each target.
+
+    Returns:
+        (T, n).
+    """
     probability = logits.sigmoid()
     score = (probability[:, :1] * probability[:, 1:]).sqrt()
-    # clamped by torch at a logarithm of -100: finite where a probability is exactly 0 or 1
+    # torch clamps the logarithm at -100, so the cost is finite where a probability is exactly 0 or 1.
     absent = F.binary_cross_entropy(score, torch.zeros_like(score), reduction="none")
     present = F.binary_cross_entropy(score, torch.ones_like(score), reduction="none")
     return absent.sum(1) + (present - absent)[:, classes].T
 
 
-def _claimed(cost: Tensor, iou: Tensor, targets: Tensor) -> Tensor:
-    """(n,): the row in the targets that gets each candidate, -1 for none; cost and iou are (T, n)."""
-    most = min(MOST_CLAIMS, cost.shape[1])
-    claims = iou.topk(most, 1).values.sum(1).long().clamp(min=1)
-    cheapest = cost.argsort(dim=1, stable=True)[:, :most]  # stable: equal costs give the same matches on every device
+def _assign(cost: Tensor, iou: Tensor, targets: Tensor) -> Tensor:
+    """Return the target of each candidate.
+
+    Args:
+        cost: (T, n), of each target with each candidate.
+        iou: (T, n).
+        targets: (T,), their rows in all targets.
+
+    Returns:
+        (n,): rows in all targets, -1 for none.
+    """
+    most = min(MAX_MATCHES, cost.shape[1])
+    counts = iou.topk(most, 1).values.sum(1).long().clamp(min=1)
+    # The sort is stable, so that equal costs give the same matches on every device.
+    cheapest = cost.argsort(dim=1, stable=True)[:, :most]
     ranks = torch.arange(most, device=cost.device)
-    claimed = torch.zeros_like(cost, dtype=torch.bool).scatter_(1, cheapest, ranks < claims[:, None])
-    contested = claimed.sum(0) > 1
-    # as in the released code, the cheapest of all targets of the image, even of those that did not claim it
-    winner = torch.where(contested, cost.argmin(0), claimed.int().argmax(0))
-    return torch.where(claimed.any(0), targets[winner], -1)
+    matched = torch.zeros_like(cost, dtype=torch.bool).scatter_(1, cheapest, ranks < counts[:, None])
+    has_several = matched.sum(0) > 1
+    # As in the released code, this is the cheapest of all targets of the image, even of those not matched here.
+    best = torch.where(has_several, cost.argmin(0), matched.int().argmax(0))
+    return torch.where(matched.any(0), targets[best], -1)

@@ -1,8 +1,8 @@
-"""Classifier: global average pooling and one linear layer, the head of ResNet and MobileNet-V2.
+"""Classifier: the head of ResNet and MobileNet-V2.
 
 Paper: K. He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385.
 
-Upstream's own Classify puts a 1x1 convolution to 1280 channels before them.
+It has global average pooling and one linear layer. Upstream's Classify has a 1x1 convolution to 1280 channels before.
 """
 
 from torch import nn
@@ -14,7 +14,9 @@ from akyolo.upstream_blocks import Classify
 
 @register(stands_in="Classify")
 class Classifier(Classify):
-    """Class scores of an image: logits in training; else (probabilities, logits), in export the probabilities.
+    """Classify an image by pooling and one linear layer.
+
+    The output is the logits in training, (probabilities, logits) in evaluation, and the probabilities in export.
 
     Parameters: (c1 + 1)*nc: weights and biases.
 
@@ -27,9 +29,10 @@ class Classifier(Classify):
     """
 
     def __init__(self, c1: int, nc: int) -> None:
-        nn.Module.__init__(self)  # Classify's own would build its convolution
+        """Build the layers."""
+        nn.Module.__init__(self)  # that of Classify would build its convolution
         check_whole(nc=nc)
-        self.conv = nn.Identity()  # where Classify looks first
+        self.conv = nn.Identity()  # Classify calls it first
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.drop = nn.Dropout(0.0)  # the training argument `dropout` sets it
         self.linear = nn.Linear(c1, nc)

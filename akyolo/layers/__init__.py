@@ -1,10 +1,10 @@
-"""What operators are made of: the convolutions before and after the sampling."""
+"""The layers of which operators are made."""
 
 from akyolo.layers.column_conv import ColumnConv
 from akyolo.layers.dynamic_conv import regular_taps, sum_over_taps
 from akyolo.layers.offset_conv import OffsetConv, ZeroConv, ZeroLinear
 from akyolo.layers.operator_conv import OperatorConv
-from akyolo.layers.scope_conv import ScopeConv
+from akyolo.layers.scope_conv import ScopeConv, sampled_kernels
 
 __all__ = [
     "ColumnConv",
@@ -14,5 +14,6 @@ __all__ = [
     "ZeroConv",
     "ZeroLinear",
     "regular_taps",
+    "sampled_kernels",
     "sum_over_taps",
 ]

@@ -1,10 +1,10 @@
-"""The model YAML as a small language: lower it to upstream's rows, then fill our modules in; and change it by rules."""
+"""Compile a model YAML: lower its rows, then fill modules in."""
 
 from akyolo.model_yaml.dump import model_yaml_text, row_text
 from akyolo.model_yaml.fill import Call, fill
 from akyolo.model_yaml.lower import lower
 from akyolo.model_yaml.lowered_rows import Plan, PlannedRow
-from akyolo.model_yaml.names import find_model_yaml, scale_in, unscaled
+from akyolo.model_yaml.names import find_model_yaml, name_without_scale, scale_in
 from akyolo.model_yaml.syntax import grammar, literal
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "literal",
     "lower",
     "model_yaml_text",
+    "name_without_scale",
     "row_text",
     "scale_in",
-    "unscaled",
 ]

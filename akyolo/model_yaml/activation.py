@@ -1,4 +1,4 @@
-"""The `activation:` of a model YAML, which upstream would hand to `eval`."""
+"""Check the `activation:` of a model YAML, which upstream gives to `eval`."""
 
 import ast
 
@@ -8,10 +8,23 @@ from akyolo.errors import RowError
 
 
 def check_activation(text: object, location: str) -> None:
-    """Allow `[torch.]nn.<Module>(literal arguments)`, such as `nn.LeakyReLU(0.1)`, and nothing else.
+    """Refuse an activation that is not `nn.<Module>(literals)`.
+
+    Args:
+        text: what the YAML says, such as `nn.LeakyReLU(0.1)`, also with `torch.` before it; None for nothing.
+        location: the file, for messages.
 
     Raises:
-        RowError: anything else.
+        RowError: any other text.
+
+    Example:
+        >>> from akyolo.model_yaml.activation import check_activation
+        >>> check_activation("nn.LeakyReLU(0.1)", "my.yaml")
+        >>> check_activation("print(1)", "my.yaml")
+        Traceback (most recent call last):
+        ...
+        akyolo.errors.RowError: my.yaml: activation 'print(1)' is not allowed
+          write nn.<Module>(literals), e.g. nn.LeakyReLU(0.1)
     """
     if text is None or (isinstance(text, str) and _is_plain_call(text)):
         return
@@ -23,6 +36,7 @@ def check_activation(text: object, location: str) -> None:
 
 
 def _is_plain_call(text: str) -> bool:
+    """Return whether a text calls a module of `torch.nn` with literals."""
     try:
         call = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError):
@@ -39,6 +53,7 @@ def _is_plain_call(text: str) -> bool:
 
 
 def _is_literal(node: ast.expr) -> bool:
+    """Return whether an expression is a literal."""
     try:
         ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

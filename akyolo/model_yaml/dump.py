@@ -1,4 +1,4 @@
-"""A model YAML as text, laid out for reading: one row a line."""
+"""Write a model YAML as text with one row per line."""
 
 import sys
 from collections.abc import Mapping
@@ -6,30 +6,49 @@ from typing import Any
 
 import yaml
 
-_ADDED = ("scale", "yaml_file", "source_file")  # by the reader, for upstream and for messages
+_ADDED_BY_READER = ("scale", "yaml_file", "source_file")  # for upstream and for messages
 
 
 class _NoAliases(yaml.SafeDumper):
-    """Writes the same list twice where it occurs twice."""
+    """A dumper that writes a list again wherever it occurs again."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """Return that no value becomes an alias."""
         return True
 
 
 def model_yaml_text(cfg: Mapping[str, Any]) -> str:
-    """The mapping as YAML, `  - [-1, 1, Conv, [64, 3, 2]]` a row; what the reader of a file has added is left out."""
-    return "".join(_entry(key, value) for key, value in cfg.items() if key not in _ADDED)
+    """Return a model YAML as text, with one row per line.
+
+    Keys that reading a file adds are left out.
+
+    Example:
+        >>> from akyolo.model_yaml import model_yaml_text
+        >>> print(model_yaml_text({"nc": 80, "backbone": [[-1, 1, "Conv", [64, 3, 2]]]}), end="")
+        nc: 80
+        backbone:
+          - [-1, 1, Conv, [64, 3, 2]]
+    """
+    return "".join(_entry(key, value) for key, value in cfg.items() if key not in _ADDED_BY_READER)
 
 
 def row_text(value: Any) -> str:
-    """A row, or any other value of a model YAML, in one line."""
+    """Return a row, or another value, in one line.
+
+    Example:
+        >>> from akyolo.model_yaml import row_text
+        >>> row_text([[-1, 6], 1, "Concat", [1]])
+        '[[-1, 6], 1, Concat, [1]]'
+    """
     text: str = yaml.dump(
         [value], Dumper=_NoAliases, default_flow_style=True, sort_keys=False, allow_unicode=True, width=sys.maxsize
     )
-    return text.strip()[1:-1]  # of a list: a value alone would be marked as a document of its own
+    # The value stands in a list, since YAML would mark a value alone as a document.
+    return text.strip()[1:-1]
 
 
 def _entry(key: Any, value: Any) -> str:
+    """Return a key at the top of the file with its value."""
     lines = []
     if isinstance(value, dict):
         lines = [f"  {row_text(k)}: {row_text(v)}" for k, v in value.items()]

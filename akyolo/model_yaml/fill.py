@@ -1,4 +1,4 @@
-"""Put our modules where upstream has built stand-ins."""
+"""Put our modules in the place of the stand-ins that upstream built."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,40 +14,51 @@ from akyolo.registry import OperatorSpec, operator
 
 @dataclass(frozen=True)
 class Call:
-    """What a module was called with, for the layer table: what upstream decided, then the row's own arguments."""
+    """What a module was called with, for the table of layers.
+
+    Args:
+        repeats: number of modules.
+        arguments: those that upstream decided, then those of the row.
+    """
 
     repeats: int
     arguments: list[Any]
 
 
 def fill(layers: nn.Sequential, plan: Plan) -> dict[int, Call]:
-    """Replace each stand-in by our module, with the channels, repeats and activation that upstream decided.
+    """Replace each stand-in by our module.
+
+    Channels, repeats and activation are those that upstream decided.
+
+    Args:
+        layers: built from the lowered rows; changed in place.
+        plan: our rows.
 
     Returns:
-        By row index, what the module was called with.
+        By row number, what the module was called with.
 
     Raises:
-        RowError: an argument that the module refuses, or repeats that change the channels; names file and row.
+        RowError: an argument that the module refuses, or repeats that change the channels. It names file and row.
     """
-    called = {}
+    calls = {}
     for row in plan.rows:
         stand_in, spec = layers[row.index], operator(row.operator)
         try:
-            module, kind, called[row.index] = _filled(stand_in, row, spec)
+            module, class_name, calls[row.index] = _build(stand_in, row, spec)
         except RowError as error:
             raise row.error(error) from None
-        # what upstream hangs on every layer: index, source, type for the table, number of parameters
+        # Upstream sets these attributes of every layer: index, source, type for the table, number of parameters.
         number = sum(p.numel() for p in module.parameters())
-        vars(module).update(i=stand_in.i, f=stand_in.f, type=kind, np=number)
+        vars(module).update(i=stand_in.i, f=stand_in.f, type=class_name, np=number)
         layers[row.index] = module
     _give_turns(layers)
-    return called
+    return calls
 
 
 def _give_turns(layers: nn.Sequential) -> None:
-    """Number, from 0 and in order, the modules that take turns over the layers of a model.
+    """Give their numbers to modules that take turns over the layers.
 
-    A module that may has a method `take_turn(number)`, which says whether this one took that turn.
+    Numbers count from 0. Such a module has a method `take_turn(number)`, which returns whether it took this turn.
     """
     number = 0
     takers: list[Any] = [module for module in layers.modules() if hasattr(module, "take_turn")]
@@ -55,23 +66,24 @@ def _give_turns(layers: nn.Sequential) -> None:
         number += module.take_turn(number)
 
 
-def _filled(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:
+def _build(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:
+    """Return the module of a row, its class name, and its call."""
     own = [*row.args, *([dict(row.keywords)] if row.keywords else [])]
-    kind = f"{spec.source.__name__}.{spec.module.__qualname__}"  # where to find its file
+    class_name = f"{spec.source.__name__}.{spec.module.__qualname__}"  # says in which file it is
     if row.block:
         put_inside(stand_in, spec, row.keywords)
         closing = stand_in.cv3 if hasattr(stand_in, "cv3") else stand_in.cv2
         channels = [stand_in.cv1.conv.in_channels, closing.conv.out_channels]
-        return stand_in, f"{stand_in.type}({spec.name})", Call(len(stand_in.m), [*channels, *row.of_block, *own])
-    law = STAND_INS[spec.stands_in]
+        return stand_in, f"{stand_in.type}({spec.name})", Call(len(stand_in.m), [*channels, *row.block_args, *own])
+    rules = STAND_INS[spec.stands_in]
     repeated: list[Any] = list(stand_in) if isinstance(stand_in, nn.Sequential) else [stand_in]
-    decided, act = law.decided(repeated[0]), law.activation(repeated[0])
+    decided, act = rules.decided(repeated[0]), rules.activation(repeated[0])
     if len(repeated) > 1 and decided[0] != decided[1]:
         raise RowError(
             f"{len(repeated)} repeats of {spec.name} need as many input as output channels, "
             f"here {decided[0]} and {decided[1]}",
-            remedy="write the first as a row of its own",
+            remedy="write the first repeat as its own row",
         )
     modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]
     module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
-    return module, kind, Call(len(modules), [*decided, *own])
+    return module, class_name, Call(len(modules), [*decided, *own])

@@ -1,4 +1,4 @@
-"""Turn rows of ours into rows that upstream's `parse_model` understands, and remember ours in a plan."""
+"""Replace rows of ours by stand-ins that upstream's `parse_model` knows."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,26 +16,36 @@ from akyolo.model_yaml.syntax import (
     bind,
     block_and_operator,
     literal,
-    parts,
     section,
     source_of,
     split_mapping,
+    split_row,
 )
 from akyolo.registry import OperatorSpec, is_registered, operator, operators, registered_names
 
 
 def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Mapping[str, Any], Plan]:
-    """Check a model YAML and replace each row of ours by a stand-in with the same channel, stride and repeat law.
+    """Check a model YAML and replace our rows by stand-ins.
+
+    A stand-in has the same channels, stride and repeats as our module.
 
     Args:
         cfg: the model YAML as a mapping; not changed.
-        upstream_modules: the module names that upstream's `parse_model` resolves by itself.
+        upstream_modules: names of the modules that upstream's `parse_model` knows.
 
     Returns:
-        The lowered mapping (the same object when no row is ours), and the plan of what to fill in.
+        The lowered mapping (the same object if no row is ours), and the plan of our rows for `fill`.
 
     Raises:
-        RowError: a row, or the mapping itself, that cannot be built; it names file and row.
+        RowError: a row, or the mapping itself, that cannot be built. It names file and row.
+
+    Example:
+        >>> import akyolo
+        >>> from akyolo.model_yaml import lower
+        >>> cfg = {"backbone": [[-1, 1, "AKConv", [64, 5, 2]]], "head": [[-1, 1, "Classify", ["nc"]]]}
+        >>> lowered, plan = lower(cfg, {"Classify"})
+        >>> lowered["backbone"], [row.operator for row in plan.rows]
+        ([[-1, 1, 'Conv', [64, 1, 2]]], ['AKConv'])
     """
     file = source_of(cfg)
     check_activation(cfg.get("activation"), f"{file}, activation")
@@ -60,7 +70,8 @@ def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Ma
 
 
 def _checked_row(row: Any, location: str, upstream_modules: Collection[str]) -> tuple[Any, int, str, list[Any]]:
-    source, repeats, name, args = parts(row, location)
+    """Return the parts of a row, checked."""
+    source, repeats, name, args = split_row(row, location)
     sources = source if isinstance(source, list) else [source]
     if not sources or not all(s in WHOLE for s in sources):
         raise RowError(f"from={source!r} must be a row number, or a list of them", location=location, remedy=ROW)
@@ -72,81 +83,93 @@ def _checked_row(row: Any, location: str, upstream_modules: Collection[str]) -> 
 
 
 def _check_name(name: str, location: str, upstream_modules: Collection[str]) -> None:
+    """Refuse a module that neither akyolo nor upstream has."""
     block, inner = block_and_operator(name)
     if block:
         if block not in BLOCKS:
-            raise RowError(f"no operator goes into {block!r}", location=location, remedy=did_you_mean(block, BLOCKS))
-        fitting = [spec.name for spec in operators()]
-        if inner not in fitting:
-            raise RowError(f"no operator {inner!r} for {block}", location=location, remedy=did_you_mean(inner, fitting))
+            raise RowError(f"{block!r} cannot hold an operator", location=location, remedy=did_you_mean(block, BLOCKS))
+        names = [spec.name for spec in operators()]
+        if inner not in names:
+            raise RowError(
+                f"there is no operator {inner!r} for {block}", location=location, remedy=did_you_mean(inner, names)
+            )
     elif not is_registered(name) and name not in upstream_modules and not _is_library_module(name):
-        known = [*upstream_modules, *registered_names()]
-        raise RowError(f"unknown module {name!r}", location=location, remedy=did_you_mean(name, known))
+        names = [*upstream_modules, *registered_names()]
+        raise RowError(f"unknown module {name!r}", location=location, remedy=did_you_mean(name, names))
 
 
 def _is_library_module(name: str) -> bool:
-    """`nn.Name` or `torchvision.ops.Name`, which upstream looks up there."""
+    """Return whether upstream finds this name in `torch.nn` or `torchvision.ops`."""
     library, _, attribute = name.rpartition(".")
     return (library == "nn" and hasattr(nn, attribute)) or library == "torchvision.ops"
 
 
 def _check_source(source: Any, index: int, location: str) -> None:
-    """A row looks back: -1 is the row before, 0 the first of all."""
+    """Refuse an input that is not an earlier row."""
     for row in source if isinstance(source, list) else [source]:
         if not -max(index, 1) <= row < max(index, 1):
-            raise RowError(f"from={source!r} names no row before this one", location=location)
+            raise RowError(f"from={source!r} must name rows before this one", location=location)
 
 
 def _check_place(spec: OperatorSpec, source: Any, repeats: int, is_last: bool, location: str) -> None:
-    """All look at one row, but a head for several levels at a list of them; a head ends the model."""
+    """Refuse a place or inputs that a module of ours cannot have.
+
+    A head ends the model. A head on several levels takes a list of rows, any other module takes one row.
+    """
     stand_in = STAND_INS[spec.stands_in]
-    fits = isinstance(source, list) == stand_in.sees_levels
+    fits = isinstance(source, list) == stand_in.takes_levels
     if not stand_in.is_head and not fits:
-        raise RowError(f"{spec.name} looks at one row, not at {source!r}", location=location)
+        raise RowError(f"{spec.name} takes one input row: from={source!r} must be one row number", location=location)
     if stand_in.is_head and not (fits and is_last and repeats == 1):
-        levels = "a list of rows" if stand_in.sees_levels else "one row"
-        raise RowError(f"{spec.name} is a head: the last row, once, which looks at {levels}", location=location)
+        inputs = "a list of input rows" if stand_in.takes_levels else "one input row"
+        raise RowError(f"{spec.name} is a head: it must be the last row, with 1 repeat and {inputs}", location=location)
 
 
 def _lower_row(
     spec: OperatorSpec, block: str | None, index: int, args: list[Any], cfg: Mapping[str, Any], location: str
 ) -> tuple[PlannedRow, list[Any]]:
-    """Our row as a plan, and the arguments of its stand-in."""
+    """Return our row for the plan, and the arguments of its stand-in."""
     if block:
         positional, keywords = split_mapping(args)
-        inner = _inner(spec, keywords, location)
+        inner = _read_inner_keywords(spec, keywords, location)
         return PlannedRow(index, spec.name, (), inner, location, block, tuple(positional[1:])), positional
     stand_in = STAND_INS[spec.stands_in]
     if stand_in.is_head:
         positional, keywords = split_mapping(args)
-        of_top = {key: _from_top_level(value, cfg, location) for key, value in keywords.items()}
-        args = [*(_from_top_level(value, cfg, location) for value in positional), *([of_top] if of_top else [])]
+        resolved = {key: _from_top_level(value, cfg, location) for key, value in keywords.items()}
+        args = [*(_from_top_level(value, cfg, location) for value in positional), *([resolved] if resolved else [])]
     bound = bind(spec, args, location)
     if not stand_in.is_head:
         _check_channels_and_stride(bound.arguments, location)
-    return PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, location), stand_in.row(bound.arguments)
+    return PlannedRow(index, spec.name, bound.args[1:], bound.kwargs, location), stand_in.row_args(bound.arguments)
 
 
 def _check_channels_and_stride(arguments: Mapping[str, Any], location: str) -> None:
+    """Refuse output channels or a stride that no convolution can have."""
     channels, stride = arguments["c2"], arguments.get("stride", 1)
     if channels != "nc":
         check_number(f"output channels {channels!r}", channels, COUNTING, location=location)
     check_number(f"stride={stride!r}", stride, COUNTING, location=location)
 
 
-def _inner(spec: OperatorSpec, keywords: Mapping[str, Any], location: str) -> Mapping[str, Any]:
-    """The keywords of an operator inside a block, which decides its channels and needs stride 1."""
+def _read_inner_keywords(spec: OperatorSpec, keywords: Mapping[str, Any], location: str) -> Mapping[str, Any]:
+    """Return the keywords of an operator inside a block, checked."""
     for key in ("c2", "stride"):
         if key in keywords:
             raise RowError(
-                f"{key} of an operator inside a block is the block's, not {keywords[key]!r}", location=location
+                f"{key}={keywords[key]!r}: the block sets {key} of the operator inside it",
+                location=location,
+                remedy="leave it out",
             )
     bind(spec, [1, dict(keywords)], location)
     return {key: literal(value) for key, value in keywords.items()}
 
 
 def _from_top_level(value: Any, cfg: Mapping[str, Any], location: str) -> Any:
-    """In the row of a head, `anchors` is the list of that name at the top of the YAML; `nc` is for upstream to read."""
+    """Return the value that an argument of a head stands for.
+
+    `anchors` is the list at the top of the YAML. `nc` is only checked here; upstream reads it.
+    """
     if value == "nc":
         classes = cfg.get("nc")
         check_number(f"nc: {classes!r} at the top of the file", classes, COUNTING, location=location)

@@ -1,4 +1,4 @@
-"""What `lower` remembers of our rows for `fill`."""
+"""The rows of ours that `lower` keeps for `fill`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,16 @@ from akyolo.errors import RowError
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One row of ours: its index in the model, and what its module is called with after what upstream knows.
+    """One row of ours in a plan.
 
-    `block` is upstream's block that holds the operator, None for a row of its own; `of_block` are its own arguments.
+    Args:
+        index: its number in the model.
+        operator: the name of the operator, block or head.
+        args: arguments by place, after those that upstream decides.
+        keywords: arguments by name.
+        location: file and row, for messages.
+        block: upstream's block that holds the operator, such as `C2f`; None if the module is the row's own.
+        block_args: the arguments of that block after its channels.
     """
 
     index: int
@@ -20,10 +27,10 @@ class PlannedRow:
     keywords: Mapping[str, Any]
     location: str
     block: str | None = None
-    of_block: tuple[Any, ...] = ()
+    block_args: tuple[Any, ...] = ()
 
     def error(self, error: RowError) -> RowError:
-        """The same error, naming the file and the row."""
+        """Return the same error with file and row."""
         return RowError(error.what, location=self.location, remedy=error.remedy)
 
 

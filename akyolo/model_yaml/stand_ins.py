@@ -1,4 +1,4 @@
-"""What upstream builds in the place of our modules, and what is read from it."""
+"""The modules that upstream builds in place of ours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,43 +9,44 @@ from torch import nn
 
 @dataclass(frozen=True)
 class StandIn:
-    """One module of upstream's, by whose channel law a row of ours is built.
+    """A module of upstream with the channels and stride of ours.
 
     Args:
-        row: the arguments of its row, from those of ours by name.
-        decided: from the built stand-in, what our constructor takes first: (c1, c2), or (channels, nc) of a head.
-        activation: from the built stand-in; None for a head.
+        row_args: gives the arguments of its row, from those of ours by name.
+        decided: gives the first arguments of our constructor, from the built stand-in: (c1, c2), or (channels, nc) of
+            a head.
+        activation: gives the activation of the built stand-in; None for a head.
         is_head: whether it ends the model.
-        sees_levels: whether it looks at a list of rows.
+        takes_levels: whether it takes a list of rows, one per level.
     """
 
-    row: Callable[[Mapping[str, Any]], list[Any]]
+    row_args: Callable[[Mapping[str, Any]], list[Any]]
     decided: Callable[[Any], tuple[Any, int]]
     activation: Callable[[Any], nn.Module | None]
     is_head: bool = False
-    sees_levels: bool = False
+    takes_levels: bool = False
 
 
 STAND_INS = {
     "Conv": StandIn(
-        row=lambda ours: [ours["c2"], 1, ours.get("stride", 1)],  # a 1x1
+        row_args=lambda ours: [ours["c2"], 1, ours.get("stride", 1)],  # a 1x1
         decided=lambda built: (built.conv.in_channels, built.conv.out_channels),
         activation=lambda built: built.act,
     ),
     "Bottleneck": StandIn(
-        row=lambda ours: [ours["c2"]],
+        row_args=lambda ours: [ours["c2"]],
         decided=lambda built: (built.cv1.conv.in_channels, built.cv2.conv.out_channels),
         activation=lambda built: built.cv1.act,
     ),
     "Detect": StandIn(
-        row=lambda ours: [ours["nc"]],
+        row_args=lambda ours: [ours["nc"]],
         decided=lambda built: ([branch[0].conv.in_channels for branch in built.cv2], built.nc),
         activation=lambda _: None,
         is_head=True,
-        sees_levels=True,
+        takes_levels=True,
     ),
     "Classify": StandIn(
-        row=lambda ours: [ours["nc"]],
+        row_args=lambda ours: [ours["nc"]],
         decided=lambda built: (built.conv.conv.in_channels, built.linear.out_features),
         activation=lambda _: None,
         is_head=True,

@@ -1,4 +1,4 @@
-"""What a row of ours says: which module, and what its arguments mean to the constructor."""
+"""Read the rows of a model YAML: modules and arguments."""
 
 import ast
 import contextlib
@@ -18,15 +18,15 @@ _INSIDE = re.compile(r"^(?P<block>\w+)\((?P<operator>\w+)\)$")
 
 
 def source_of(cfg: Mapping[str, Any]) -> str:
-    """What a message calls the file that a model YAML was read from."""
+    """Return the file of a model YAML, for messages."""
     return str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
 
 
 def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
-    """The rows under `backbone:` or `head:`.
+    """Return the rows under `backbone:` or `head:`.
 
     Raises:
-        RowError: there are none.
+        RowError: there is no list of rows.
     """
     rows = cfg.get(name)
     if not isinstance(rows, list) or not rows:
@@ -36,25 +36,39 @@ def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
     return rows
 
 
-def parts(row: Any, location: str) -> list[Any]:
-    """From, repeats, module and arguments of a row.
+def split_row(row: Any, location: str) -> list[Any]:
+    """Return the source, repeats, module and arguments of a row.
 
     Raises:
-        RowError: it is none.
+        RowError: it is not a row.
     """
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
-        raise RowError(f"{row!r} is no row", location=location, remedy=ROW)
+        raise RowError(f"{row!r} is not a row", location=location, remedy=ROW)
     return row
 
 
 def block_and_operator(name: str) -> tuple[str | None, str]:
-    """`C3(AKConv)` as C3 and AKConv; any other name as None and itself."""
+    """Split the name of a module with an operator inside.
+
+    Example:
+        >>> from akyolo.model_yaml.syntax import block_and_operator
+        >>> block_and_operator("C3(AKConv)"), block_and_operator("Conv")
+        (('C3', 'AKConv'), (None, 'Conv'))
+    """
     match = _INSIDE.match(name)
     return (match["block"], match["operator"]) if match else (None, name)
 
 
 def grammar(spec: OperatorSpec) -> str:
-    """How a row of this operator is written, with the defaults: `[c2, num_param, stride=1, {shape: null, ...}]`."""
+    """Return how a row of this operator is written, with its defaults.
+
+    Example:
+        >>> import akyolo
+        >>> from akyolo.model_yaml import grammar
+        >>> from akyolo.registry import operator
+        >>> grammar(operator("IDetect"))
+        '[nc, anchors]'
+    """
     parameters = row_signature(spec).parameters.values()
     by_place = [p for p in parameters if p.default is p.empty or p.name == "stride"]
     places = [p.name if p.default is p.empty else f"{p.name}={p.default}" for p in by_place]
@@ -63,10 +77,10 @@ def grammar(spec: OperatorSpec) -> str:
 
 
 def bind(spec: OperatorSpec, args: list[Any], location: str) -> inspect.BoundArguments:
-    """The arguments of a row, by the names of the constructor.
+    """Return the arguments of a row by the names of the constructor.
 
     Raises:
-        RowError: a keyword it does not have, or too many or too few arguments.
+        RowError: a keyword that the constructor does not have, or too many or too few arguments.
     """
     positional, keywords = split_mapping(args)
     signature = row_signature(spec)
@@ -83,17 +97,31 @@ def bind(spec: OperatorSpec, args: list[Any], location: str) -> inspect.BoundArg
 
 
 def split_mapping(args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments by place, and the trailing mapping of keywords (empty when there is none)."""
+    """Return the arguments by place and those by name.
+
+    Example:
+        >>> from akyolo.model_yaml.syntax import split_mapping
+        >>> split_mapping([128, 5, {"shape": "d"}])
+        ([128, 5], {'shape': 'd'})
+    """
     return (args[:-1], args[-1]) if args and isinstance(args[-1], dict) else (args, {})
 
 
 def row_signature(spec: OperatorSpec) -> inspect.Signature:
-    """The constructor's signature minus its first parameter, which upstream knows."""
+    """Return the constructor's signature without its first parameter, which upstream gives."""
     return inspect.Signature(list(spec.signature.parameters.values())[1:])
 
 
 def literal(value: Any) -> Any:
-    """Read `None` as upstream's rows may write it, in a mapping too."""
+    """Return the Python value of a text such as `None`.
+
+    Rows of upstream write values so. Any other text stays as it is. Values inside a mapping are read too.
+
+    Example:
+        >>> from akyolo.model_yaml import literal
+        >>> literal("None"), literal("nearest"), literal({"act": "False"})
+        (None, 'nearest', {'act': False})
+    """
     if isinstance(value, dict):
         return {key: literal(inner) for key, inner in value.items()}
     if isinstance(value, str):
@@ -103,4 +131,5 @@ def literal(value: Any) -> Any:
 
 
 def _yaml(value: Any) -> str:
+    """Return a default value as a row would write it."""
     return value if isinstance(value, str) else json.dumps(value)

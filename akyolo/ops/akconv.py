@@ -1,13 +1,13 @@
-"""AKConv: a convolution with any number of taps at any initial shape, moved by learned offsets.
+"""AKConv: a convolution of any number of taps at learned positions.
 
 Paper: X. Zhang et al., "AKConv: Convolutional Kernel with Arbitrary Sampled Shapes and Arbitrary Number of
 Parameters", arXiv 2311.11587; published later as LDConv (linear deformable convolution), its second name here.
 
     y[b, :, i, j] = SiLU(BN(sum over n of W[n] x(p[n]))),    p[n] = (i*s, j*s) + shape[n] + offset[n](x)
 
-Deviations of the released code: pixels beyond the border are zeros here (`padding_mode="official"` restores its
-doubled border weights); its learning rate of 0.1 for the offsets had no effect, and is the training argument
-`offset_lr` here.
+Deviations of the released code: here pixels beyond the border are zeros (`padding_mode="official"` gives the doubled
+border weights of the released code). In the released code the learning rate factor 0.1 of the offsets has no effect;
+here it is the training argument `offset_lr`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,16 +20,7 @@ from torch import Tensor, nn
 from akyolo.checks import check_choice, check_flag, check_whole
 from akyolo.layers import ColumnConv, OffsetConv, OperatorConv
 from akyolo.registry import register
-from akyolo.sampling import (
-    PADDING_MODES,
-    Shape,
-    converted,
-    initial_shape,
-    kernel_positions,
-    memory_format,
-    sampled_conv,
-    sampling_format,
-)
+from akyolo.sampling import PADDING_MODES, Shape, initial_shape, kernel_positions, sampled_conv
 
 RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn."}
 
@@ -45,14 +36,12 @@ def akconv(
 ) -> Tensor:
     """Convolve `x` with N taps at an initial shape plus offsets.
 
-    Source: arXiv 2311.11587, section 3.3.
-
     Args:
         x: (B, C, H, W), floating point.
         offset: (B, 2N, h, w) with h = ceil(H/stride): N rows (y) then N columns (x), in pixels of x.
         weight: (O, C, N, 1).
         bias: (O,) or None.
-        shape: N initial points (y, x) in pixels of x, the name of a released shape, or None for Algorithm 1.
+        shape: N points (y, x) in pixels of x, the name of a released shape, or None for Algorithm 1.
         stride: pixels of x between neighbouring outputs.
         padding_mode: `zeros`, `border` or `official`, see `sample`.
 
@@ -60,7 +49,7 @@ def akconv(
         (B, O, h, w) in the dtype and memory format of x.
 
     Raises:
-        RowError: a shape that does not have N points, or an unknown padding_mode.
+        RowError: the shape does not have N points, or the padding_mode is unknown.
 
     Example:
         >>> import torch
@@ -68,6 +57,8 @@ def akconv(
         >>> x, weight = torch.ones(1, 3, 8, 10), torch.ones(4, 3, 5, 1)
         >>> akconv(x, torch.zeros(1, 10, 4, 5), weight, stride=2).shape
         torch.Size([1, 4, 4, 5])
+
+    Source: arXiv 2311.11587, section 3.3.
     """
     positions = kernel_positions(offset, initial_shape(int(weight.shape[2]), shape), stride)
     return sampled_conv(x, positions, weight, padding_mode=padding_mode, bias=bias)
@@ -76,22 +67,24 @@ def akconv(
 @register("LDConv")
 @register()
 class AKConv(OperatorConv):
-    """Kernel of N taps at any initial shape, moved by learned offsets; parameters grow linearly in N.
+    """A kernel of N taps at any initial shape, moved by learned offsets.
 
-    Parameters: c1*c2*num_param + 2*c2 + (9*c1 + 1)*2*num_param: the mixing weights, BN, the offsets' convolution.
+    The number of parameters grows linearly with N.
+
+    Parameters: c1*c2*num_param + 2*c2 + (9*c1 + 1)*2*num_param: mixing weights, BN, offset convolution.
 
     Args:
         c1: input channels.
         c2: output channels.
         num_param: number of taps N, at least 1.
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
-        shape: initial taps: Algorithm 1 when left out, a released shape `a`..`e` (N=5), or N points [y, x] in pixels.
-        offset: learn offsets; without them the kernel keeps its initial shape (section 3.3).
+        shape: initial taps: Algorithm 1 by default, a released shape `a`..`e` (N=5), or N points [y, x] in pixels.
+        offset: whether to learn offsets; if false, the kernel keeps its initial shape (section 3.3).
         padding_mode: `zeros`, `border` or `official`.
         act: as in upstream's Conv: true for the model's activation, false for none, or a module.
 
     Raises:
-        RowError: an argument that no kernel can have.
+        RowError: an argument is out of range.
 
     Example:
         >>> import torch
@@ -100,6 +93,8 @@ class AKConv(OperatorConv):
         >>> network(torch.rand(2, 3, 32, 40)).shape
         torch.Size([2, 8, 16, 20])
     """
+
+    samples_input = True
 
     def __init__(
         self,
@@ -112,6 +107,7 @@ class AKConv(OperatorConv):
         padding_mode: str = "zeros",
         act: bool | nn.Module = True,
     ) -> None:
+        """Check the arguments and build the layers."""
         taps = initial_shape(num_param, shape)
         check_whole(stride=stride)
         check_flag(offset=offset)
@@ -122,23 +118,27 @@ class AKConv(OperatorConv):
         self.offset_conv = OffsetConv(c1, 2 * num_param, stride) if offset else None
 
     def raw(self, x: Tensor) -> Tensor:
-        """The column convolution alone, before BN and activation."""
-        seen = sampling_format(x)  # one conversion for both the offsets and the samples
-        offset = self._still(seen) if self.offset_conv is None else self.offset_conv(seen)
-        how = {"shape": self.shape, "stride": self.stride, "padding_mode": self.padding_mode}
-        mixed = self.conv(seen, akconv, offset, **how)
-        return converted(mixed, memory_format(x))
+        """Apply the operator alone, before BN and activation.
 
-    def _still(self, x: Tensor) -> Tensor:
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, c2, ceil(H/stride), ceil(W/stride)).
+        """
+        offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
+        return self.conv(x, akconv, offset, shape=self.shape, stride=self.stride, padding_mode=self.padding_mode)
+
+    def _zero_offset(self, x: Tensor) -> Tensor:
         h, w = ((length - 1) // self.stride + 1 for length in x.shape[-2:])
         return x.new_zeros(x.shape[0], 2 * len(self.shape), h, w)
 
     def offset_parameters(self) -> Iterator[nn.Parameter]:
-        """What the training argument `offset_lr` scales."""
+        """Return the parameters whose learning rate `offset_lr` multiplies."""
         return iter(()) if self.offset_conv is None else self.offset_conv.parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Also read what the released AKConv and LDConv wrote."""
+        """Load the weights, also under the names of the released AKConv and LDConv."""
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key.removeprefix(prefix)
             for released, ours in RELEASED_NAMES.items():
@@ -148,7 +148,10 @@ class AKConv(OperatorConv):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_released_shape(self, p_n: Tensor | None, error_msgs: list[str]) -> None:
-        """LDConv stores its initial shape, (1, 2N, 1, 1), rows then columns: weights for another one do not fit."""
+        """Report weights that were trained for another initial shape.
+
+        LDConv stores its shape, (1, 2N, 1, 1), rows then columns.
+        """
         if p_n is None:
             return
         taps = rearrange(p_n, "1 (yx n) 1 1 -> n yx", yx=2)

@@ -1,4 +1,4 @@
-"""DeformConv, ModulatedDeformConv: a k x k convolution whose taps are moved, and in v2 weighed, by learned maps.
+"""DeformConv and ModulatedDeformConv: convolutions whose taps have learned offsets.
 
 Paper: J. Dai et al., "Deformable Convolutional Networks", arXiv 1703.06211 (v1, ICCV 2017); X. Zhu et al., "Deformable
 ConvNets v2: More Deformable, Better Results", arXiv 1811.11168 (v2, CVPR 2019).
@@ -7,11 +7,11 @@ ConvNets v2: More Deformable, Better Results", arXiv 1811.11168 (v2, CVPR 2019).
 
     m[n] = 1 in v1, the sigmoid of a convolution of x in v2. Beyond the border x is zero.
 
-Deviations of the released code: the first release of v1 sees nothing above and left of the first pixel's centre and
-repeats the last pixel below and right; here, as in the release of v2, samples blend with the zeros outside. The release
-of v2 gives offsets and mask one convolution, here they have one each, of the same size. As there, all of them start at
-zero: v1 starts as the plain convolution, v2 as half of it (mask 1/2, and a mask is never above 1). The slower learning
-of the offsets in v2 (0.1 of the rate) is the training argument `offset_lr`.
+Deviations of the released code: the first release of v1 samples zero above and left of the centre of the first pixel
+and repeats the last pixel below and right; here, as in the release of v2, samples blend with the zeros outside. The
+release of v2 computes offsets and mask by one convolution; here they have one each, of the same size. As in the
+release, all of them are initialised to zero: v1 starts as the plain convolution, v2 as half of it (its mask is 1/2, and
+never above 1). The smaller learning rate of the offsets in v2 (a factor of 0.1) is the training argument `offset_lr`.
 """
 
 from collections.abc import Iterator
@@ -25,18 +25,10 @@ from torch import Tensor, nn
 from akyolo.checks import check_divides, check_whole
 from akyolo.layers import OperatorConv, ZeroConv
 from akyolo.registry import checkpoint_class, register
-from akyolo.sampling import (
-    captures_a_graph,
-    converted,
-    kernel_positions,
-    memory_format,
-    mix,
-    regular_grid,
-    sample,
-    sampling_format,
-)
+from akyolo.sampling import captures_a_graph, keeps_memory_format, kernel_positions, mix, regular_grid, sample
 
 
+@keeps_memory_format()
 def deform_conv(
     x: Tensor,
     offset: Tensor,
@@ -47,11 +39,11 @@ def deform_conv(
     dilation: int = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Deformable convolution (arXiv 1703.06211, eq. 2; with a mask arXiv 1811.11168, eq. 1).
+    """Convolve `x` with a kernel whose taps are moved by offsets.
 
-    On a CPU our sampler does it, in a fraction of the time of torchvision's kernel (`akyolo bench ops --op DeformConv`;
-    figures in docs/measurements.md), and so it does wherever a graph is captured. On CUDA torchvision's kernel does it:
-    which is the faster there was not measured.
+    On a CPU, and whenever a graph is captured, this uses our sampler, which takes a fraction of the time of
+    torchvision's kernel (`akyolo bench ops --op DeformConv`; figures in docs/measurements.md). On CUDA it uses
+    torchvision's kernel; which of the two is faster there was not measured.
 
     Args:
         x: (B, C, H, W), floating point.
@@ -60,14 +52,14 @@ def deform_conv(
         weight: (O, C/groups, k, k).
         bias: (O,) or None.
         stride: pixels of x between neighbouring outputs.
-        padding: how far the first tap stands above and left of the output's position, in pixels; by default
-            dilation*(k - 1) // 2, with h = ceil(H/stride). Below and right h and w say what is needed.
+        padding: pixels from the output's position to the first tap, upwards and to the left; dilation*(k - 1) // 2 by
+            default, with h = ceil(H/stride). Below and right there are as many zeros as h and w need.
         dilation: pixels of x between neighbouring taps.
-        mask: (B, G*k*k, h, w), channel g*k*k + u*k + v: factors of what the taps see; None for 1.
+        mask: (B, G*k*k, h, w), channel g*k*k + u*k + v: factors of the samples; None for 1.
 
     Returns:
-        (B, O, h, w) in the memory format of x. Positions and blending are in at least float32; an offset that is not
-        finite gives NaN.
+        (B, O, h, w) in the memory format of x. Positions and bilinear weights are computed in at least float32; an
+        offset that is not finite gives NaN.
 
     Example:
         >>> import torch
@@ -76,13 +68,15 @@ def deform_conv(
         >>> plain = torch.nn.functional.conv2d(x, weight, padding=1)
         >>> torch.allclose(deform_conv(x, offset, weight), plain, atol=1e-5)
         True
+
+    Source: arXiv 1703.06211, eq. 2; with a mask arXiv 1811.11168, eq. 1.
     """
     padding = dilation * (weight.shape[-1] - 1) // 2 if padding is None else padding
-    kernel = by_torchvision if x.device.type == "cuda" and not captures_a_graph() else by_sampling
-    return converted(kernel(x, offset, weight, bias, stride, padding, dilation, mask), memory_format(x))
+    realisation = deform_by_torchvision if x.device.type == "cuda" and not captures_a_graph() else deform_by_sampling
+    return realisation(x, offset, weight, bias, stride, padding, dilation, mask)
 
 
-def by_sampling(
+def deform_by_sampling(
     x: Tensor,
     offset: Tensor,
     weight: Tensor,
@@ -92,19 +86,19 @@ def by_sampling(
     dilation: int,
     mask: Tensor | None,
 ) -> Tensor:
-    """`deform_conv` by `akyolo.sampling`, in any memory format."""
+    """Return what `deform_conv` returns, by `akyolo.sampling`, in any memory format."""
     k, taps = weight.shape[-1], weight.shape[-1] ** 2
     parts, groups = int(offset.shape[1] // (2 * taps)), int(x.shape[1] // weight.shape[1])
     grouped = rearrange(offset, "b (g n yx) h w -> (b g) (yx n) h w", g=parts, yx=2)
     positions = kernel_positions(grouped, regular_grid(k, dilation, padding), stride)
-    seen = sample(rearrange(x, "b (g c) h w -> (b g) c h w", g=parts), positions)
+    samples = sample(rearrange(x, "b (g c) h w -> (b g) c h w", g=parts), positions)
     if mask is not None:
-        seen = seen * rearrange(mask.to(seen.dtype), "b (g n) h w -> (b g) 1 n h w", g=parts)
-    seen = rearrange(seen, "(b g) c n h w -> b (g c) n h w", g=parts)
-    return mix(seen, rearrange(weight, "o c u v -> o c (u v) 1"), bias, groups)
+        samples = samples * rearrange(mask.to(samples.dtype), "b (g n) h w -> (b g) 1 n h w", g=parts)
+    samples = rearrange(samples, "(b g) c n h w -> b (g c) n h w", g=parts)
+    return mix(samples, rearrange(weight, "o c u v -> o c (u v) 1"), bias, groups)
 
 
-def by_torchvision(
+def deform_by_torchvision(
     x: Tensor,
     offset: Tensor,
     weight: Tensor,
@@ -114,20 +108,23 @@ def by_torchvision(
     dilation: int,
     mask: Tensor | None,
 ) -> Tensor:
-    """`deform_conv` by torchvision's kernel, in any memory format and the dtype of x, computed in at least float32."""
-    from torchvision.ops import deform_conv2d
+    """Return what `deform_conv` returns, by torchvision's kernel, in any memory format.
+
+    It computes in at least float32.
+    """
+    from torchvision.ops import deform_conv2d  # only CUDA needs it
 
     dtype = torch.promote_types(torch.promote_types(x.dtype, offset.dtype), torch.float32)
     reach = dilation * (weight.shape[-1] - 1)
-    # it pads both sides alike; what h and w need beyond that is added below and right
-    lacking = [
+    # the kernel pads both sides equally; further zeros that h and w need are added below and right
+    missing = [
         max(0, (out - 1) * stride + reach + 1 - 2 * padding - length)
         for out, length in zip(offset.shape[-2:], x.shape[-2:], strict=True)
     ]
-    seen = F.pad(x, (0, lacking[1], 0, lacking[0])) if any(lacking) else x
+    padded = F.pad(x, (0, missing[1], 0, missing[0])) if any(missing) else x
     mixed = deform_conv2d(
-        seen.to(dtype),
-        offset.to(dtype).nan_to_num(0.0, 0.0, 0.0),  # it would look for a pixel at such a position
+        padded.to(dtype),
+        offset.to(dtype).nan_to_num(0.0, 0.0, 0.0),  # the kernel would read memory at such a position
         weight.to(dtype),
         None if bias is None else bias.to(dtype),
         stride,
@@ -140,46 +137,55 @@ def by_torchvision(
 
 @checkpoint_class
 class DeformedConv(nn.Conv2d):
-    """`deform_conv` with its weight, of the name and shape that a plain convolution gives it, without bias.
+    """Hold the weight of `deform_conv`, (c2, c1/groups, k, k), as a convolution without bias.
 
-    Profilers and `fuse()` know it as the convolution it is; the weights of a trained one fit.
+    So profilers count it, `fuse()` can fold a BN into it, and the weight of a trained plain convolution fits.
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        kernel_size: height and width of the kernel.
+        stride: pixels of the input between neighbouring outputs.
+        dilation: pixels of the input between neighbouring taps.
+        groups: number of groups of channels, as in a convolution.
     """
 
     def __init__(self, c1: int, c2: int, kernel_size: int, stride: int, dilation: int, groups: int) -> None:
+        """Build the layer."""
         padding = dilation * (kernel_size - 1) // 2
         super().__init__(c1, c2, kernel_size, stride, padding, dilation, groups, bias=False)
 
     def forward(  # type: ignore[override]
         self, x: Tensor, offset: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """(B, c1, H, W), offset and mask (B, .., h, w) to (B, c2, h, w)."""
+        """Return (B, c2, h, w) from x (B, c1, H, W), and offset and mask (B, .., h, w)."""
         return deform_conv(x, offset, self.weight, self.bias, **self.geometry, mask=mask)
 
     @property
     def geometry(self) -> dict[str, int]:
-        """Stride, padding and dilation as `deform_conv` takes them."""
+        """Return stride, padding and dilation as `deform_conv` takes them."""
         return {"stride": self.stride[0], "padding": int(self.padding[0]), "dilation": self.dilation[0]}
 
 
 @register()
 class DeformConv(OperatorConv):
-    """Deformable convolution (DCNv1): a k x k kernel whose taps are moved by learned offsets.
+    """Deformable convolution (DCNv1): k x k taps with learned offsets.
 
-    Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*2*offset_groups*kernel_size**2: the mixing
-    weights, BN, the offsets' convolution.
+    Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*2*offset_groups*kernel_size**2: mixing
+    weights, BN, offset convolution.
 
     Args:
         c1: input channels.
         c2: output channels.
-        kernel_size: height and width of the kernel, also of the offsets' convolution.
+        kernel_size: height and width of the kernel, also of the offset convolution.
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
-        dilation: pixels of the input between neighbouring taps, also of the offsets' convolution.
-        groups: of channels, as a convolution has them; divides c1 and c2.
+        dilation: pixels of the input between neighbouring taps, also of the offset convolution.
+        groups: number of groups of channels, as in a convolution; divides c1 and c2.
         offset_groups: equal parts of the input channels, each with offsets of its own; divides c1.
         act: as in upstream's Conv: true for the model's activation, false for none, or a module.
 
     Raises:
-        RowError: an argument that no kernel can have.
+        RowError: an argument is out of range.
 
     Example:
         >>> import torch
@@ -188,6 +194,7 @@ class DeformConv(OperatorConv):
         torch.Size([2, 8, 16, 20])
     """
 
+    samples_input = True
     conv: DeformedConv
 
     def __init__(
@@ -201,6 +208,7 @@ class DeformConv(OperatorConv):
         offset_groups: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
+        """Check the arguments and build the layers."""
         check_whole(
             kernel_size=kernel_size, stride=stride, dilation=dilation, groups=groups, offset_groups=offset_groups
         )
@@ -210,25 +218,32 @@ class DeformConv(OperatorConv):
         self.offset_conv = ZeroConv(c1, 2 * offset_groups * kernel_size**2, stride, kernel_size, dilation)
 
     def raw(self, x: Tensor) -> Tensor:
-        """The deformable convolution alone, before BN and activation."""
-        seen = sampling_format(x)  # one conversion for both the offsets and the samples
-        return converted(self.conv(seen, self.offset_conv(seen), self.mask(seen)), memory_format(x))
+        """Apply the operator alone, before BN and activation.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, c2, ceil(H/stride), ceil(W/stride)).
+        """
+        return self.conv(x, self.offset_conv(x), self.mask(x))
 
     def mask(self, x: Tensor) -> Tensor | None:
-        """None: all taps count in full."""
+        """Return None: all taps have the factor 1."""
 
     def offset_parameters(self) -> Iterator[nn.Parameter]:
-        """What the training argument `offset_lr` scales."""
+        """Return the parameters whose learning rate `offset_lr` multiplies."""
         return self.offset_conv.parameters()
 
 
 @register()
 class ModulatedDeformConv(DeformConv):
-    """Modulated deformable convolution (DCNv2): DeformConv whose taps are also weighed, by a learned mask from 0 to 1.
+    """Modulated deformable convolution (DCNv2): DeformConv with a learned mask.
 
-    It starts as half of the plain convolution, the mask being 1/2: whose weights fit, but whose BN does not.
+    The mask, from 0 to 1, weights the taps. It is 1/2 at the start, so the operator starts as half of the plain
+    convolution. The weight of a plain convolution fits, its BN does not.
 
-    Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*3*offset_groups*kernel_size**2: the mixing
+    Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*3*offset_groups*kernel_size**2: mixing
     weights, BN, the convolutions of offsets and mask.
 
     Args:
@@ -237,12 +252,12 @@ class ModulatedDeformConv(DeformConv):
         kernel_size: height and width of the kernel, also of the convolutions of offsets and mask.
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
         dilation: pixels of the input between neighbouring taps, also of the convolutions of offsets and mask.
-        groups: of channels, as a convolution has them; divides c1 and c2.
+        groups: number of groups of channels, as in a convolution; divides c1 and c2.
         offset_groups: equal parts of the input channels, each with offsets and a mask of its own; divides c1.
         act: as in upstream's Conv: true for the model's activation, false for none, or a module.
 
     Raises:
-        RowError: an argument that no kernel can have.
+        RowError: an argument is out of range.
 
     Example:
         >>> import torch
@@ -264,13 +279,26 @@ class ModulatedDeformConv(DeformConv):
         offset_groups: int = 1,
         act: bool | nn.Module = True,
     ) -> None:
+        """Check the arguments and build the layers."""
         super().__init__(c1, c2, kernel_size, stride, dilation, groups, offset_groups, act)
         self.mask_conv = ZeroConv(c1, offset_groups * kernel_size**2, stride, kernel_size, dilation)
 
     def mask(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, offset_groups*k*k, h, w), from 0 to 1 (arXiv 1811.11168, section 3.2)."""
+        """Compute the mask of each tap.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, offset_groups*k*k, h, w), from 0 to 1.
+
+        Source: arXiv 1811.11168, section 3.2.
+        """
         return self.mask_conv(x).sigmoid()
 
     def offset_parameters(self) -> Iterator[nn.Parameter]:
-        """What the training argument `offset_lr` scales: the paper slows both."""
+        """Return the parameters whose learning rate `offset_lr` multiplies.
+
+        The paper gives both convolutions a smaller learning rate.
+        """
         return chain(self.offset_conv.parameters(), self.mask_conv.parameters())

@@ -1,17 +1,17 @@
-"""DSConv, dynamic snake convolution: a line of taps, each moved sideways from where the one before it stands.
+"""DSConv, dynamic snake convolution: a line of taps with cumulative sideways offsets.
 
 Paper: Y. Qi et al., "Dynamic Snake Convolution based on Topological Geometric Constraints for Tubular Structure
 Segmentation", ICCV 2023, arXiv 2307.08388.
 
     y[b, :, i, j] = ReLU(GN(bias + sum over n of W[n] x(p[n]))),    d = tanh(GN(conv(x))),    c = K // 2
-    along x:  p[n] = (i*s + scope * sum of d[m] for the taps m from beside c out to n, j*s + n - c)
+    along x:  p[n] = (i*s + scope * sum of d[m] over the taps m from next to c to n, j*s + n - c)
     along y:  the same with rows and columns exchanged, and the other K channels of d
 
-Deviations of the released code: this follows its later version; the earlier one samples the first image for the whole
-batch and never moves the end taps. The later one has no stride, cannot have an even K (its sums run past the last
-tap), and holds kernels for both axes though it uses one. Here positions step by the stride; taps are always one pixel
-apart, and an even K has its extra tap before the centre; only kernels in use are there; and where c2 // 4 groups do
-not divide c2, the output's GN has the next smaller number of groups that does.
+Deviations of the released code: this follows its later version; the earlier version samples the first image for the
+whole batch and never moves the end taps. The later version has no stride, allows no even K (its sums run past the last
+tap), and holds kernels for both axes but uses one. Here positions step by the stride, taps are always one pixel apart,
+an even K has its extra tap before the centre, and there are no unused kernels. If c2 // 4 groups do not divide c2, the
+GN of the output has the next smaller number of groups that does.
 """
 
 import functools
@@ -23,41 +23,56 @@ from torch import Tensor, nn
 from akyolo.checks import check_act, check_choice, check_positive, check_whole
 from akyolo.layers import ColumnConv
 from akyolo.registry import register
-from akyolo.sampling import converted, kernel_positions, memory_format, sampled_conv, sampling_format
+from akyolo.sampling import call_in_sampling_format, kernel_positions, sampled_conv
 
 AXES = {"x": ("x",), "y": ("y",), "both": ("x", "y"), "alternate": ("x",)}
 CHANNELS_PER_GROUP = 4
 
 
 def snake_positions(offset: Tensor, axis: str, stride: int = 1, extend_scope: float = 1.0) -> Tensor:
-    """Where a snake's taps stand: straight along one axis, a running sum across it (arXiv 2307.08388, section 3.1).
+    """Return the positions of a snake's taps.
+
+    Along its axis the taps are one pixel apart; across it their offsets are cumulative sums.
 
     Args:
-        offset: (B, 2K, h, w), K rows (y) then K columns (x), in pixels; the half along the axis, and the centre tap
-            K // 2, are not used.
-        axis: along which the kernel lies, `x` or `y`.
+        offset: (B, 2K, h, w), K rows (y) then K columns (x), in pixels. The half along the axis and the centre tap
+            K // 2 are not used.
+        axis: the axis along which the kernel lies, `x` or `y`.
         stride: pixels of the input between neighbouring outputs.
-        extend_scope: what the sums are multiplied by.
+        extend_scope: factor of the sums.
 
     Returns:
         (B, K, h, w, 2) in pixels (y, x), in at least float32.
 
     Raises:
-        RowError: another axis.
+        RowError: the axis is neither `x` nor `y`.
+
+    Example:
+        >>> import torch
+        >>> from akyolo.ops.dsconv import snake_positions
+        >>> snake_positions(torch.ones(1, 6, 1, 1), "x")[0, :, 0, 0]  # one pixel down on both sides of the centre
+        tensor([[ 1., -1.],
+                [ 0.,  0.],
+                [ 1.,  1.]])
+
+    Source: arXiv 2307.08388, section 3.1.
     """
     check_choice(("x", "y"), axis=axis)
     y, x = offset.to(torch.promote_types(offset.dtype, torch.float32)).chunk(2, dim=1)
     k = y.shape[1]
     line = [float(n - k // 2) for n in range(k)]
     if axis == "x":
-        moved, taps = (_outward_sum(y) * extend_scope, torch.zeros_like(x)), [(0.0, n) for n in line]
+        summed, taps = (_outward_sum(y) * extend_scope, torch.zeros_like(x)), [(0.0, n) for n in line]
     else:
-        moved, taps = (torch.zeros_like(y), _outward_sum(x) * extend_scope), [(n, 0.0) for n in line]
-    return kernel_positions(torch.cat(moved, dim=1), taps, stride)
+        summed, taps = (torch.zeros_like(y), _outward_sum(x) * extend_scope), [(n, 0.0) for n in line]
+    return kernel_positions(torch.cat(summed, dim=1), taps, stride)
 
 
 def _outward_sum(steps: Tensor) -> Tensor:
-    """Running sums over the taps (B, K, h, w) from beside the centre to either end; the centre itself is 0."""
+    """Return cumulative sums over the taps (B, K, h, w), from the centre to both ends.
+
+    The centre itself is 0.
+    """
     centre = steps.shape[1] // 2
     before = steps[:, :centre].flip(1).cumsum(1).flip(1)
     return torch.cat((before, torch.zeros_like(steps[:, :1]), steps[:, centre + 1 :].cumsum(1)), dim=1)
@@ -72,24 +87,24 @@ def dsconv(
     stride: int = 1,
     extend_scope: float = 1.0,
 ) -> Tensor:
-    """Convolve `x` with the taps of one snake; beyond the border lies its nearest pixel.
+    """Convolve `x` with the taps of one snake.
 
-    Source: arXiv 2307.08388, section 3.1.
+    The value beyond the border is that of the nearest pixel.
 
     Args:
         x: (B, C, H, W), floating point.
         offset: (B, 2K, h, w) with h = ceil(H/stride), as `snake_positions` takes it.
         weight: (O, C, K, 1).
         bias: (O,) or None.
-        axis: along which the kernel lies, `x` or `y`.
+        axis: the axis along which the kernel lies, `x` or `y`.
         stride: pixels of x between neighbouring outputs.
-        extend_scope: what the sums of offsets are multiplied by.
+        extend_scope: factor of the sums of offsets.
 
     Returns:
         (B, O, h, w) in the dtype and memory format of x.
 
     Raises:
-        RowError: another axis.
+        RowError: the axis is neither `x` nor `y`.
 
     Example:
         >>> import torch
@@ -97,6 +112,8 @@ def dsconv(
         >>> x, weight = torch.ones(1, 3, 8, 10), torch.ones(4, 3, 5, 1)
         >>> dsconv(x, torch.zeros(1, 10, 8, 10), weight, axis="y")[0, :, 0, 0]
         tensor([15., 15., 15., 15.])
+
+    Source: arXiv 2307.08388, section 3.1.
     """
     positions = snake_positions(offset, axis, stride, extend_scope)
     return sampled_conv(x, positions, weight, padding_mode="border", bias=bias)
@@ -104,24 +121,26 @@ def dsconv(
 
 @register()
 class DSConv(nn.Module):
-    """A kernel that lies along x or y like a snake, for thin and winding things: offsets add up from tap to tap.
+    """A kernel along x or y whose offsets accumulate from tap to tap.
+
+    It is made for thin and winding structures.
 
     Parameters: (c1*kernel_size + 1)*c2*(1 + (axis == "both")) + 2*c2 + (9*c1 + 3)*2*kernel_size: the snakes with bias,
-        their GN, the offsets' convolution with its GN (for both axes, whichever is used).
+        their GN, the offset convolution with its GN (for both axes, even if one is used).
 
     Args:
         c1: input channels.
         c2: output channels.
         kernel_size: number of taps K, at least 1.
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
-        axis: along which the kernel lies: `x`, `y`, `both` (the sum of two snakes), or `alternate`: x and y by turns
-            over those layers of a model that have it, x first; alone it is x.
-        extend_scope: what the sums of offsets, each in (-1, 1), are multiplied by.
+        axis: the axis along which the kernel lies: `x`, `y`, `both` (the sum of two snakes), or `alternate`. The
+            `alternate` layers of a model lie along x and y in turn, x first.
+        extend_scope: factor of the sums of offsets, each of which is in (-1, 1).
         act: true for ReLU, as released, but in a model YAML for the model's activation, as for a Conv; false for none;
             or a module.
 
     Raises:
-        RowError: an argument that no kernel can have.
+        RowError: an argument is out of range.
 
     Example:
         >>> import torch
@@ -140,6 +159,7 @@ class DSConv(nn.Module):
         extend_scope: float = 1.0,
         act: bool | nn.Module = True,
     ) -> None:
+        """Check the arguments and build the layers."""
         check_whole(kernel_size=kernel_size, stride=stride)
         check_choice(AXES, axis=axis)
         check_positive(extend_scope=extend_scope)
@@ -153,9 +173,15 @@ class DSConv(nn.Module):
         self.act = act if isinstance(act, nn.Module) else nn.ReLU() if act else nn.Identity()
 
     def take_turn(self, number: int) -> bool:
-        """Lie along x for an even turn, along y for an odd one; false, and nothing, unless axis is `alternate`.
+        """Set the axis of an `alternate` layer.
 
-        The kernel's name in a state dict says its axis, so that weights do not fit a kernel along the other.
+        The name of the kernel in a state dict is its axis, so that weights do not fit a kernel along the other axis.
+
+        Args:
+            number: how many `alternate` layers come before this one: x if even, y if odd.
+
+        Returns:
+            Whether this is an `alternate` layer; another layer is not changed.
         """
         if self.axis != "alternate":
             return False
@@ -164,30 +190,52 @@ class DSConv(nn.Module):
         return True
 
     def offset(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, 2K, h, w) in (-1, 1): K rows (y) then K columns (x), in at least float32."""
-        normed = self.offset_norm(self.offset_conv(x))
-        return normed.to(torch.promote_types(normed.dtype, torch.float32)).tanh()
+        """Compute the offset of each tap from its inner neighbour.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, 2K, h, w) in (-1, 1), in pixels: K rows (y) then K columns (x), in at least float32.
+        """
+        normalised = self.offset_norm(self.offset_conv(x))
+        return normalised.to(torch.promote_types(normalised.dtype, torch.float32)).tanh()
 
     def raw(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, h, w) in the memory format of x, before normalisation and activation."""
-        seen = sampling_format(x)  # one conversion for both the offsets and the samples
-        offset = self.offset(seen)
-        how = {"stride": self.stride, "extend_scope": self.extend_scope}
-        snakes = (conv(seen, dsconv, offset, axis=axis, **how) for axis, conv in self.snakes.items())
-        return converted(functools.reduce(torch.add, snakes), memory_format(x))
+        """Apply the operator alone, before normalisation and activation.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, c2, ceil(H/stride), ceil(W/stride)).
+        """
+        offset = self.offset(x)
+        arguments = {"stride": self.stride, "extend_scope": self.extend_scope}
+        snakes = (conv(x, dsconv, offset, axis=axis, **arguments) for axis, conv in self.snakes.items())
+        return functools.reduce(torch.add, snakes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, c1, H, W) to (B, c2, ceil(H/stride), ceil(W/stride)), in the memory format of x."""
-        # on CUDA a GroupNorm returns contiguous_format whatever it was given
-        return self.act(converted(self.norm(self.raw(x)), memory_format(x)))
+        """Apply the operator, normalisation and activation.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, c2, ceil(H/stride), ceil(W/stride)) in the memory format of x.
+        """
+        return self.act(call_in_sampling_format(self._normalise, x))
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        return self.norm(self.raw(x))
 
     def offset_parameters(self) -> Iterator[nn.Parameter]:
-        """What the training argument `offset_lr` scales."""
+        """Yield the parameters whose learning rate `offset_lr` multiplies."""
         yield from self.offset_conv.parameters()
         yield from self.offset_norm.parameters()
 
 
 def _groups(channels: int) -> int:
-    """The largest number of groups of equal size, of at least four channels each where there are as many."""
+    """Return the largest number of equal groups of at least four channels (1 if c2 < 4)."""
     most = max(1, channels // CHANNELS_PER_GROUP)
     return max(groups for groups in range(1, most + 1) if channels % groups == 0)

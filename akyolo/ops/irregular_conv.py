@@ -1,19 +1,21 @@
-"""IrregularConv: a convolution whose taps stand where training puts them, the same for every input.
+"""IrregularConv: a convolution whose tap positions are learned, the same for every input.
 
 Paper: J. Ma, W. Wang and L. Wang, "Irregular Convolutional Neural Networks" (ICNN), arXiv 1706.07966.
 
     y[b, o, i, j] = sum over c, n of W[o, c, n] x[b, c](p[c, n]),    p[c, n] = (i*s, j*s) + positions[c, n]
 
-with bilinear x(p), zeros outside (eq. 3 and 4). As positions know nothing of the input, the operator is a plain
-convolution: the bilinear weights of each tap, written onto the integer grid, make a kernel that reaches as far as the
-taps (`dense_kernel`). It needs no gathered pixels, neither in time nor in memory, and runs wherever a convolution runs.
-Where taps have moved so far apart that this kernel would be nearly empty, they are sampled.
+with bilinear x(p), zeros outside (eq. 3 and 4). The positions do not depend on the input, so the operator is a plain
+convolution: the weight of each tap, distributed to the four pixels around its position, gives a kernel that contains
+all taps (`dense_kernel`). It samples nothing, which saves time and memory, and it runs wherever a convolution runs. If
+the taps are so far apart that this kernel would be nearly empty, they are sampled instead.
 
-Positions start beside the integers, at the regular grid + epsilon (eq. 5), and one step moves them by no more than to
-the next pixels (eq. 7, `clamped_step`). Our trainers see to that after the step; under others it is done in the next
-forward pass in training, until which an average of the parameter and a checkpoint hold what the optimizer proposed.
+Positions are initialised off the integers, at the regular grid + epsilon (eq. 5). One optimizer step moves them at most
+to the next pixels (eq. 7, `clamped_step`). Our trainers apply this after the step. Under other trainers it is applied
+in the next forward pass in training; until then a moving average of the parameter and a checkpoint hold the positions
+that the optimizer proposed.
 
-Deviations of the released code: no release is known; the paper leaves even kernels open, `regular_grid` centres them.
+Deviations of the released code: no release is known. The paper does not define even kernels; `regular_grid` centres
+them.
 """
 
 import math
@@ -28,27 +30,28 @@ from torch import Tensor, nn
 from akyolo.checks import Numbers, check_flag, check_number, check_whole
 from akyolo.layers import OperatorConv
 from akyolo.registry import checkpoint_class, register
-from akyolo.sampling import converted, kernel_positions, memory_format, mix, regular_grid, sample
+from akyolo.sampling import keeps_memory_format, kernel_positions, mix, regular_grid, sample
 
-MAP_LIMIT = 1 << 15  # pixels: further from the kernel's centre lies no map
-DENSE_PIXELS = 32  # of the dense kernel per tap; with more of them sampling is the faster, as measured on a CPU
+MAP_LIMIT = 1 << 15  # pixels: no feature map reaches further from the centre of a kernel
+DENSE_PIXELS = 32  # of the dense kernel per tap; with more of them sampling is faster, as measured on a CPU
 
 
+@keeps_memory_format()
 def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
-    """Convolve each channel of `x` with taps at its own positions (arXiv 1706.07966, eq. 3 and 4).
+    """Convolve each channel of `x` with taps at its own positions.
 
     Args:
         x: (B, C, H, W), floating point.
         positions: (C, N, 2), or (1, N, 2) or (N, 2) for one shape of all channels: row y then column x, in pixels of x
-            relative to the output position times the stride. They, and the kernel made of them, are kept in at least
+            relative to the output position times the stride. The positions and the kernel made of them stay in at least
             float32.
         weight: (O, C, k, k) with k*k = N; tap n = u*k + v.
         bias: (O,) or None.
         stride: pixels of x between neighbouring outputs.
 
     Returns:
-        (B, O, h, w) with h = ceil(H/stride), in the dtype and memory format of x. The slope with respect to a position
-        is that to its right (eq. 6). A position that is not finite gives NaN.
+        (B, O, h, w) with h = ceil(H/stride), in the dtype and memory format of x. The gradient at integer positions is
+        the right-hand derivative (eq. 6). A position that is not finite gives NaN.
 
     Example:
         >>> import torch
@@ -58,38 +61,47 @@ def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | 
         tensor([[2.0000, 3.0000, 4.0000, 5.0000],
                 [6.0000, 7.0000, 8.0000, 9.0000],
                 [4.0000, 4.5000, 5.0000, 5.5000]])
+
+    Source: arXiv 1706.07966, eq. 3 and 4.
     """
     before, after = _reach(positions, *x.shape[-2:])
     pixels = math.prod(b + 1 + a for b, a in zip(before, after, strict=True))
     if pixels > DENSE_PIXELS * positions.shape[-2]:
-        return converted(_by_sampling(x, positions, weight, bias, stride), memory_format(x))
+        return _convolve_samples(x, positions, weight, bias, stride)
     kernel = dense_kernel(positions, weight, before, after).to(x.dtype)
-    seen = F.pad(x, (before[1], after[1], before[0], after[0]))
-    y = F.conv2d(seen, kernel, None if bias is None else bias.to(x.dtype), stride)
-    return converted(y, memory_format(x))
+    padded = F.pad(x, (before[1], after[1], before[0], after[0]))
+    return F.conv2d(padded, kernel, None if bias is None else bias.to(x.dtype), stride)
 
 
-def _by_sampling(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Look at every channel of every image in its own places, however far they lie apart."""
+def _convolve_samples(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """Sample each channel of each image at its own positions, and mix the samples."""
     b, c, *size = x.shape
     h, w = ((length - 1) // stride + 1 for length in size)
     offset = rearrange(positions, "... n yx -> ... (yx n) 1 1").expand(c, -1, h, w)
-    places = kernel_positions(offset, [(0.0, 0.0)] * positions.shape[-2], stride).repeat(b, 1, 1, 1, 1)
-    seen = sample(rearrange(x, "b c h w -> (b c) 1 h w"), places)
-    return mix(rearrange(seen, "(b c) 1 n h w -> b c n h w", c=c), rearrange(weight, "o c u v -> o c (u v) 1"), bias)
+    absolute = kernel_positions(offset, [(0.0, 0.0)] * positions.shape[-2], stride).repeat(b, 1, 1, 1, 1)
+    samples = sample(rearrange(x, "b c h w -> (b c) 1 h w"), absolute)
+    columns = rearrange(weight, "o c u v -> o c (u v) 1")
+    return mix(rearrange(samples, "(b c) 1 n h w -> b c n h w", c=c), columns, bias)
 
 
 def dense_kernel(positions: Tensor, weight: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
-    """The kernel of the plain convolution: each tap's weight, shared out to the four pixels around its position.
+    """Distribute the weight of each tap to the four pixels around its position.
 
     Args:
         positions: (C, N, 2), (1, N, 2) or (N, 2), row y then column x, in pixels.
         weight: (O, C, k, k) with k*k = N.
-        before: pixels (y, x) that the kernel reaches above and left of its centre; what lies beyond is cut off.
+        before: pixels (y, x) of the kernel above and left of its centre; taps beyond are left out.
         after: the same below and right.
 
     Returns:
-        (O, C, U, V) with U, V = before + 1 + after, in at least float32.
+        (O, C, U, V) with U, V = before + 1 + after, in at least float32: the kernel of a plain convolution.
+
+    Example:
+        >>> import torch
+        >>> from akyolo.ops.irregular_conv import dense_kernel
+        >>> dense_kernel(torch.tensor([[0.25, 0.0]]), torch.ones(1, 1, 1, 1), (0, 0), (1, 0))[0, 0]
+        tensor([[0.7500],
+                [0.2500]])
     """
     dtype = torch.promote_types(torch.promote_types(weight.dtype, positions.dtype), torch.float32)
     with torch.autocast(positions.device.type, enabled=False):
@@ -103,7 +115,11 @@ def dense_kernel(positions: Tensor, weight: Tensor, before: Sequence[int], after
 
 
 def _on_pixels(p: Tensor, first: int, last: int) -> Tensor:
-    """The bilinear weights of positions p (..., N) on one axis, for the pixels first..last: (..., N, pixels)."""
+    """Return the bilinear weights of positions p (..., N) on one axis.
+
+    Returns:
+        (..., N, pixels), for the pixels first..last.
+    """
     pixels = torch.arange(first, last + 1, device=p.device, dtype=p.dtype)
     left = p.detach().floor().unsqueeze(-1)
     right_weight = p.unsqueeze(-1) - left
@@ -111,64 +127,87 @@ def _on_pixels(p: Tensor, first: int, last: int) -> Tensor:
 
 
 def _reach(positions: Tensor, height: int, width: int) -> tuple[list[int], list[int]]:
-    """Pixels (y, x) from the kernel's centre to its first and last row and column; a tap off the map counts not."""
+    """Return the pixels (y, x) from the centre to the first and to the last row and column.
+
+    Taps that are outside of every position of the map are left out.
+    """
     left = positions.detach().floor().float().reshape(-1, 2)
-    # a captured graph is for maps of any size
+    # a captured graph must hold for maps of any size
     limit = left.new_tensor((MAP_LIMIT, MAP_LIMIT) if torch.jit.is_tracing() else (height - 1, width - 1))
-    seeing = ((left >= -limit - 1) & (left <= limit)).all(-1, keepdim=True)
-    left = torch.where(seeing, left, 0)
+    within_map = ((left >= -limit - 1) & (left <= limit)).all(-1, keepdim=True)
+    left = torch.where(within_map, left, 0)
     ends = torch.stack((-left.amin(0), left.amax(0) + 1)).clamp(min=0)
     before, after = ends.int().tolist()
     return before, after
 
 
 def clamped_step(new: Tensor, last: Tensor, epsilon: float) -> Tensor:
-    """Positions after one step, held to the pixels around the last ones (arXiv 1706.07966, eq. 7).
+    """Clamp positions after a step to the pixels around the last positions.
 
     Args:
         new: positions as the optimizer proposes them, in pixels, any shape.
         last: the positions that were used last, of the same shape.
-        epsilon: how far beyond those pixels, in pixels.
+        epsilon: pixels by which a position may pass those pixels.
 
     Returns:
-        `new`, no less than floor(last) - epsilon and no more than ceil(last) + epsilon; what is not finite is NaN.
+        `new`, clamped to [floor(last) - epsilon, ceil(last) + epsilon]; what is not finite becomes NaN.
+
+    Example:
+        >>> import torch
+        >>> from akyolo.ops.irregular_conv import clamped_step
+        >>> clamped_step(torch.tensor([0.5, 7.0]), torch.tensor([0.1, 0.1]), 0.1)
+        tensor([0.5000, 1.1000])
+
+    Source: arXiv 1706.07966, eq. 7.
     """
     return (new + new * 0).clamp(last.floor() - epsilon, last.ceil() + epsilon)
 
 
 @checkpoint_class
 class IrregularLayer(nn.Conv2d):
-    """`irregular_conv` with its weight, (c2, c1, k, k) without bias: a convolution for profilers and `fuse()`."""
+    """Hold the weight of `irregular_conv`, (c2, c1, k, k), as a convolution without bias.
+
+    So profilers count it, and `fuse()` can fold a BN into it.
+
+    Args:
+        c1: input channels.
+        c2: output channels.
+        kernel_size: side k of the regular grid.
+        stride: pixels of the input between neighbouring outputs.
+    """
 
     def __init__(self, c1: int, c2: int, kernel_size: int, stride: int) -> None:
+        """Build the layer."""
         super().__init__(c1, c2, kernel_size, stride, bias=False)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, c1, H, W) and (c1 or 1, k*k, 2) to (B, c2, h, w)."""
+        """Return (B, c2, h, w) from x (B, c1, H, W) and positions (c1 or 1, k*k, 2)."""
         return irregular_conv(x, positions, self.weight, self.bias, self.stride[0])
 
 
 @register()
 class IrregularConv(OperatorConv):
-    """Each input channel has its own kernel shape, which is learned beside the weights and still after training.
+    """A convolution that learns a kernel shape for each input channel.
 
-    The training argument `offset_lr` multiplies the rate of the positions. The paper has them learn at 50 beside 0.001
-    for the weights, by SGD: `offset_lr=50000`. Adam's steps have the size of the rate, so there `offset_lr` times the
-    rate is what a step may move a tap, in pixels. The weight of a plain k x k convolution fits `conv.weight`.
+    After training the shapes are fixed. The training argument `offset_lr` multiplies the learning rate of the
+    positions. The paper trains them with SGD at 50, and the weights at 0.001: `offset_lr=50000`. A step of Adam has the
+    size of the learning rate; with Adam, the learning rate times `offset_lr` is the number of pixels by which a step
+    may move a tap. The weight of a plain k x k convolution fits `conv.weight`.
 
-    Parameters: c1*c2*kernel_size**2 + 2*c2 + (1 if shared else c1)*2*kernel_size**2: the weights, BN, the positions.
+    Parameters: c1*c2*kernel_size**2 + 2*c2 + (1 if shared else c1)*2*kernel_size**2: weights, BN, positions.
 
     Args:
         c1: input channels.
         c2: output channels.
         kernel_size: side k of the regular grid at which k*k taps start.
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
-        shared: one shape for all input channels.
-        epsilon: pixels by which positions start beside the grid, and may pass the next pixels in one step.
+        shared: whether all input channels have the same shape.
+        epsilon: pixels from the grid to the initial positions, and by which a step may pass the next pixels; in
+            (0, 0.5).
         act: as in upstream's Conv: true for the model's activation, false for none, or a module.
 
     Raises:
-        RowError: an argument that no kernel can have.
+        RowError: an argument is out of range.
 
     Example:
         >>> import torch
@@ -189,25 +228,36 @@ class IrregularConv(OperatorConv):
         epsilon: float = 0.1,
         act: bool | nn.Module = True,
     ) -> None:
+        """Check the arguments and build the layers."""
         check_whole(kernel_size=kernel_size, stride=stride)
         check_flag(shared=shared)
         check_number(f"epsilon={epsilon!r}", epsilon, Numbers(above=0, below=0.5))
         super().__init__(c1, c2, IrregularLayer(c1, c2, kernel_size, stride), act)
         self.epsilon = epsilon
         self.positions = nn.Parameter(torch.empty(1 if shared else c1, kernel_size**2, 2))
-        # no weights, so in no state dict; a buffer, so that it follows the positions to their device and dtype
+        # a buffer follows the positions to their device and dtype; a state dict holds weights only
         self.register_buffer("last_positions", None, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The regular grid + epsilon (eq. 5); upstream calls this for `pretrained=False`."""
+        """Initialise the positions to the regular grid + epsilon (eq. 5).
+
+        With `pretrained=False` upstream calls this on every layer.
+        """
         grid = torch.tensor(regular_grid(self.conv.kernel_size[0])) + self.epsilon
         with torch.no_grad():
             self.positions.copy_(grid.expand_as(self.positions))
         self.last_positions = None
 
     def raw(self, x: Tensor) -> Tensor:
-        """The irregular convolution alone, before BN and activation."""
+        """Apply the operator alone, before BN and activation.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, c2, ceil(H/stride), ceil(W/stride)).
+        """
         if self.training:
             self.after_step()
             self.last_positions = self.positions.detach().clone()
@@ -215,26 +265,27 @@ class IrregularConv(OperatorConv):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Eq. 7 against the last pass in training; without a step since then, as in accumulation, nothing changes.
+        """Clamp the positions against those of the last forward pass in training (eq. 7).
 
-        The graph of that pass keeps no positions, only what was made of them: writing here leaves its gradients right.
+        Without a step since then, as when gradients are accumulated, nothing changes. The graph of that pass saves no
+        positions, only values computed from them, so writing here leaves its gradients correct.
         """
         if self.last_positions is not None:
             self.positions.copy_(clamped_step(self.positions, self.last_positions, self.epsilon))
 
     def offset_parameters(self) -> Iterator[nn.Parameter]:
-        """What the training argument `offset_lr` scales."""
+        """Yield the parameters whose learning rate `offset_lr` multiplies."""
         yield self.positions
 
     def undecayed_parameters(self) -> Iterator[nn.Parameter]:
-        """Decay would pull all taps to the centre."""
+        """Yield the parameters without weight decay, which would pull all taps to the centre."""
         yield self.positions
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy or a checkpoint has used no positions yet."""
+        """Return the state without the last positions: a copy has used none yet."""
         return {**self.__dict__, "_buffers": {**self._buffers, "last_positions": None}}
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Positions that are loaded are no step from those used last."""
+        """Load the weights; positions that are loaded are not an optimizer step."""
         self.last_positions = None
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,7 +1,7 @@
-"""Where kernels look (positions), what they see there (bilinear), and how it is mixed (sampled_conv)."""
+"""Compute positions, sample feature maps there, and convolve the samples."""
 
-from akyolo.sampling.bilinear import PADDING_MODES, captures_a_graph, sample, sampling_format
-from akyolo.sampling.memory_formats import converted, memory_format
+from akyolo.sampling.bilinear import PADDING_MODES, call_in_sampling_format, captures_a_graph, sample
+from akyolo.sampling.memory_formats import call_in_format, keeps_memory_format
 from akyolo.sampling.positions import Point, Shape, initial_shape, kernel_positions, pad_if_even, regular_grid
 from akyolo.sampling.sampled_conv import mix, sampled_conv
 
@@ -9,15 +9,15 @@ __all__ = [
     "PADDING_MODES",
     "Point",
     "Shape",
+    "call_in_format",
+    "call_in_sampling_format",
     "captures_a_graph",
-    "converted",
     "initial_shape",
+    "keeps_memory_format",
     "kernel_positions",
-    "memory_format",
     "mix",
     "pad_if_even",
     "regular_grid",
     "sample",
     "sampled_conv",
-    "sampling_format",
 ]

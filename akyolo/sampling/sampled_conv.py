@@ -1,13 +1,14 @@
-"""The convolution that mixes what the taps saw."""
+"""Convolve with taps at any positions."""
 
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from akyolo.sampling.bilinear import sample
-from akyolo.sampling.memory_formats import converted, memory_format
+from akyolo.sampling.memory_formats import keeps_memory_format
 
 
+@keeps_memory_format()
 def sampled_conv(
     x: Tensor,
     positions: Tensor,
@@ -17,14 +18,14 @@ def sampled_conv(
     padding_mode: str = "zeros",
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Convolve `x` with taps that stand at any positions.
+    """Convolve `x` with taps at any positions.
 
     Args:
         x: (B, C, H, W), floating point.
         positions: (B, N, h, w, 2), row y then column x, in pixels of x; pixel centres at integers.
         weight: (O, C/groups, N, 1).
-        mask: (B, N, h, w), factors of what the taps see; None for 1.
-        groups: of channels, as in a convolution.
+        mask: (B, N, h, w), factors of the samples; None for 1.
+        groups: number of groups of channels, as in a convolution.
         padding_mode: `zeros`, `border` or `official`, see `sample`.
         bias: (O,) or None.
 
@@ -32,7 +33,7 @@ def sampled_conv(
         (B, O, h, w) in the dtype and memory format of x.
 
     Raises:
-        RowError: unknown padding_mode.
+        RowError: an unknown padding_mode.
 
     Example:
         >>> import torch
@@ -42,25 +43,33 @@ def sampled_conv(
         >>> sampled_conv(x, positions, torch.ones(1, 1, 2, 1)).item()
         4.5
     """
-    taps = sample(x, positions, padding_mode)
+    samples = sample(x, positions, padding_mode)
     if mask is not None:
-        taps = taps * mask.to(taps.dtype).unsqueeze(1)
-    return converted(mix(taps, weight, bias, groups), memory_format(x))
+        samples = samples * mask.to(samples.dtype).unsqueeze(1)
+    return mix(samples, weight, bias, groups)
 
 
-def mix(taps: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1) -> Tensor:
-    """The column convolution, (N, 1) over taps stacked along rows, as its equal: a 1x1 over all N*C values.
+def mix(samples: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1) -> Tensor:
+    """Return the weighted sum of the samples over taps and channels.
+
+    It equals an (N, 1) convolution of the taps stacked along rows, computed as a 1x1 convolution of N*C channels.
 
     Args:
-        taps: (B, C, N, h, w).
+        samples: (B, C, N, h, w).
         weight: (O, C/groups, N, 1).
         bias: (O,) or None.
-        groups: of channels, as a convolution has them.
+        groups: number of groups of channels, as in a convolution.
 
     Returns:
         (B, O, h, w).
+
+    Example:
+        >>> import torch
+        >>> from akyolo.sampling import mix
+        >>> mix(torch.ones(1, 3, 5, 8, 10), torch.ones(4, 3, 5, 1))[0, :, 0, 0]
+        tensor([15., 15., 15., 15.])
     """
-    # in whichever order the values lie side by side in memory, so that nothing is copied
-    values = "n c" if taps.stride(1) == 1 else "c n"
-    stacked = rearrange(taps, f"b (g c) n h w -> b (g {values}) h w", g=groups)
+    # the order in which the values lie in memory, so that nothing is copied
+    values = "n c" if samples.stride(1) == 1 else "c n"
+    stacked = rearrange(samples, f"b (g c) n h w -> b (g {values}) h w", g=groups)
     return F.conv2d(stacked, rearrange(weight, f"o c n 1 -> o ({values}) 1 1"), bias, groups=groups)

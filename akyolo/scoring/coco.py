@@ -1,6 +1,6 @@
-"""Score by the protocol of COCO, with pycocotools or faster-coco-eval.
+"""Score by the protocol of COCO.
 
-faster-coco-eval is used if it is installed; it returns the same numbers in less time.
+pycocotools computes the metrics, or faster-coco-eval if it is installed: the same numbers in less time.
 
 pycocotools ignores crowds only, and would count other ignored objects (VOC's difficult ones). They get an area beyond
 all of its area ranges: then it ignores the object, and the detection that matches it, in every range.
@@ -26,7 +26,7 @@ AT_50, AT_75, ALL_AREAS, AT_100_DETECTIONS = 0, 5, 0, 2  # indices of `precision
 
 
 def score_coco(detections: Detections, ground_truth: GroundTruth) -> tuple[Metrics, Mapping[str, Metrics]]:
-    """Return the twelve metrics of pycocotools, and AP by class.
+    """Return the twelve metrics of pycocotools.
 
     Args:
         detections: in the images of `ground_truth`, in the same order.

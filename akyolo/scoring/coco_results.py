@@ -1,4 +1,4 @@
-"""Read detections of any program from COCO's format for results."""
+"""Read detections from COCO's format for results."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from akyolo.scoring.ground_truth import GroundTruth, from_coco_json
 
 
 def read_coco_results(file: Path, annotations: Path) -> tuple[Detections, GroundTruth]:
-    """Read a JSON of results, and the ground truth of its ids.
+    """Read results and their ground truth.
 
     Args:
         file: a list of {image_id, category_id, bbox, score}.

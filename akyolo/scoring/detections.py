@@ -31,7 +31,7 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Detections:
-    """Detections of a model in the images of one split.
+    """Detections in the images of one split.
 
     Args:
         images: names of the I images, as in `GroundTruth`.
@@ -75,13 +75,14 @@ class Detections:
         return len(self.scores)
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file; boxes and scores in float32."""
+        """Return the content of the file."""
         about = {
             "format": FORMAT,
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ARRAYS},
             "sizes": self.sizes.tolist(),
         }
         buffer = io.BytesIO()
+        # Networks compute in float32 or less.
         np.savez_compressed(
             buffer,
             xyxy_px=self.xyxy_px.astype(np.float32),
@@ -164,7 +165,7 @@ def _check(detections: Detections) -> None:
 
 
 def _indices_exist(detections: Detections) -> bool:
-    """Return whether every detection has an image and a class."""
+    """Return whether all images and classes exist."""
     image, classes = detections.image, detections.classes
     lowest = min(image.min(), classes.min())
     return bool(lowest >= 0 and image.max() < len(detections.images) and classes.max() < len(detections.names))

@@ -1,4 +1,4 @@
-"""Read ground truth from a COCO json or YOLO label files."""
+"""Read ground truth of COCO jsons and label files."""
 
 import hashlib
 import json
@@ -51,15 +51,15 @@ class GroundTruth:
     categories: tuple[Any, ...] | None = None
 
     def merge_classes(self, name: str) -> "GroundTruth":
-        """Return the same objects, all of one class with this name."""
+        """Return the objects as one class."""
         return replace(self, classes=np.zeros_like(self.classes), names=(name,))
 
     def select_classes(self, classes: Sequence[int]) -> "GroundTruth":
-        """Return the images with the objects of these class ids."""
+        """Return only the objects of these classes."""
         return self._select_objects(np.isin(self.classes, classes))
 
     def _select_objects(self, mask: NDArray[np.bool_]) -> "GroundTruth":
-        """Return the images with the objects of a mask (B,)."""
+        """Return only the objects of a mask (B,)."""
         columns = ("xyxy_px", "classes", "image", "area", "crowd", "ignored")
         return replace(self, **{name: getattr(self, name)[mask] for name in columns})
 
@@ -103,7 +103,7 @@ def _stem(name: str) -> str:
 
 
 def _checksum(ground_truth: GroundTruth) -> str:
-    """Return the SHA-256 of what is scored, in any order."""
+    """Return the SHA-256 of sorted images and objects."""
     stems = [_stem(name) for name in ground_truth.images]
     columns = (ground_truth.classes, ground_truth.xyxy_px, ground_truth.area, ground_truth.crowd, ground_truth.ignored)
     images_of_objects = (stems[index] for index in ground_truth.image)
@@ -162,25 +162,25 @@ def from_coco_json(file: Path) -> GroundTruth:
 
 
 def _is_ignored(annotation: Mapping[str, Any]) -> bool:
-    """Return whether an object is ignored without being a crowd."""
+    """Return whether an object is ignored."""
     return bool(annotation.get("ignore") or annotation.get("difficult"))
 
 
 def _area(annotation: Mapping[str, Any]) -> float:
-    """Return the area of an object, else of its box, in square pixels."""
+    """Return the area of an object, or of its box."""
     area = annotation.get("area")
     return float(annotation["bbox"][2] * annotation["bbox"][3] if area is None else area)
 
 
 def _corners(annotations: Iterable[Mapping[str, Any]]) -> NDArray[np.floating]:
-    """Return the corners (n, 4) of COCO's boxes (left, top, width, height)."""
+    """Return the corners (n, 4) of COCO's boxes."""
     ltwh_px = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     return np.concatenate((ltwh_px[:, :2], ltwh_px[:, :2] + ltwh_px[:, 2:]), axis=1)
 
 
 @dataclass(frozen=True)
 class LabelRows:
-    """Rows of YOLO label files, independent of the sizes of the images.
+    """Rows of YOLO label files, not yet in pixels.
 
     Args:
         images: names of the I images.
@@ -224,7 +224,7 @@ class LabelRows:
 def from_labels(
     images: Sequence[str], sizes: NDArray[np.integer], files: Sequence[Path], names: Sequence[str]
 ) -> GroundTruth:
-    """Read the ground truth from YOLO label files, as `read_label_rows`.
+    """Read the ground truth from YOLO label files.
 
     Args:
         images: names of the I images.
@@ -265,7 +265,7 @@ def read_label_rows(images: Sequence[str], files: Sequence[Path], names: Sequenc
 
 
 def _row(words: Sequence[str], classes: int, location: str) -> list[float]:
-    """Return class id, centre, width and height of a row.
+    """Return class id and box of a row.
 
     Raises:
         DatasetError: it is not a row of a label file.

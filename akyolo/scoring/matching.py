@@ -69,7 +69,7 @@ def find_pairs(
     over_own_area: bool = False,
     prefer_last: bool = False,
 ) -> Pairs:
-    """Return the pairs of one group that overlap by `min_overlap` or more.
+    """Return the pairs that overlap enough.
 
     Args:
         group: (D,) image and class of the detections as one number, in the order of descending scores.
@@ -109,7 +109,7 @@ def find_pairs(
 
 
 def match_first_preference(pairs: Pairs) -> Pairs:
-    """Return the matches if detections propose to one object only.
+    """Match detections with their first preference only.
 
     Each detection prefers the object with the largest overlap. An object is matched with the detection of the highest
     score that prefers it; the others stay unmatched.
@@ -119,12 +119,15 @@ def match_first_preference(pairs: Pairs) -> Pairs:
 
 
 def match_best_free(pairs: Pairs) -> NDArray[np.integer]:
-    """Return the detections that are matched with the best free object.
+    """Match detections with the best free object.
 
     In the order of the scores, each detection is matched with the object with the largest overlap among those that are
     still free. This is greedy matching by score, vectorised as deferred acceptance: every object prefers the higher
     score, so the greedy matching is the only stable one. All candidates propose at once; those that are rejected or
     displaced propose again to their next preference. That takes a few rounds, not one step for each detection.
+
+    Returns:
+        The detections that are matched.
     """
     detections, first = np.unique(pairs.detection, return_index=True)
     end = np.append(first[1:], len(pairs.detection))
@@ -144,7 +147,7 @@ def match_best_free(pairs: Pairs) -> NDArray[np.integer]:
 
 
 def _first_of_each(values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return a mask of the first occurrence of each value."""
+    """Mark the first occurrence of each value."""
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
     return first

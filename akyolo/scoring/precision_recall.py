@@ -25,7 +25,7 @@ Values = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Rules:
-    """What differs between the protocols of the YOLO family.
+    """Differences between the protocols of the YOLO family.
 
     Args:
         match: pairs and the number of detections -> (D, 10), whether each is right at each of `THRESHOLDS`.
@@ -43,7 +43,7 @@ class Rules:
 def score_by_rules(
     rules: Rules, detections: Detections, ground_truth: GroundTruth
 ) -> tuple[Metrics, Mapping[str, Metrics]]:
-    """Return P, R, mAP50, mAP75 and mAP, and the metrics by class.
+    """Return the metrics, and those by class.
 
     Args:
         rules: those of the protocol.
@@ -51,7 +51,7 @@ def score_by_rules(
         ground_truth: objects of these images.
 
     Returns:
-        The metrics; and P, R, AP50, AP75 and AP of each class that has objects.
+        P, R, mAP50, mAP75 and mAP; and P, R, AP50, AP75 and AP of each class that has objects.
     """
     objects, classes, image = _objects(ground_truth)
     order = np.argsort(-detections.scores, kind="stable")
@@ -84,10 +84,13 @@ def score_by_rules(
 
 
 def _objects(ground_truth: GroundTruth) -> tuple[Values, NDArray[np.integer], NDArray[np.integer]]:
-    """Return corners, classes and images of the objects that are scored.
+    """Return the scored objects.
 
     These protocols have no crowds and no ignored objects, and read label files, where each object stands once, has an
     area and lies within its image. Objects of a COCO json are clipped to their image.
+
+    Returns:
+        Corners (n, 4) in pixels, class ids (n,) and indices of the images (n,).
     """
     xyxy_px = ground_truth.xyxy_px
     if ground_truth.ids is not None:
@@ -123,7 +126,7 @@ def _curves(
 
 
 def _area(recall: Values, precision: Values, tail: tuple[float, ...]) -> float:
-    """Return the area under the hull, with a tail at precision 0."""
+    """Return the area under the hull."""
     x = np.concatenate(([0.0], recall, tail))
     y = np.concatenate(([1.0], precision, np.zeros(len(tail))))
     hull = np.maximum.accumulate(y[::-1])[::-1]
@@ -131,7 +134,7 @@ def _area(recall: Values, precision: Values, tail: tuple[float, ...]) -> float:
 
 
 def _best_score(precision: Values, recall: Values, smooths: bool) -> int:
-    """Return the index in `SCORES` where the mean F1 is highest."""
+    """Return the index in `SCORES` of the best F1."""
     f1 = (2 * precision * recall / (precision + recall + TINY)).mean(axis=0)
     if smooths:
         reach = len(f1) // 20  # to each side; the values at both ends are repeated

@@ -1,4 +1,4 @@
-"""Scores under a protocol, with the conditions that they were measured under."""
+"""Keep and print scores under a protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ DIGITS = 12  # of a checksum that is printed
 
 @dataclass(frozen=True)
 class Score:
-    """Metrics of detections under one protocol, and the conditions of the measurement.
+    """Metrics under one protocol, and their conditions.
 
     Args:
         protocol: name of the protocol.
@@ -31,7 +31,7 @@ class Score:
 
 
 def table(scores: Sequence[Score]) -> str:
-    """Return two lines for each score: its conditions and its metrics.
+    """Return conditions and metrics in two lines each.
 
     Example:
         >>> print(table([Score("coco", 0.7, 300, "0123456789abcdef", 5, {"AP": 0.51, "APS": None}, {})]))
@@ -52,5 +52,5 @@ def table(scores: Sequence[Score]) -> str:
 
 
 def _or_dash(value: float | None) -> str:
-    """Return a number as text, a dash if it is unknown."""
+    """Return a number as text, or a dash."""
     return "-" if value is None else f"{value:g}"

@@ -33,7 +33,7 @@ Indices = NDArray[np.integer]
 
 
 def score_visdrone(detections: Detections, ground_truth: GroundTruth) -> tuple[Metrics, Mapping[str, Metrics]]:
-    """Return the metrics of the toolkit, and those of each class.
+    """Return the metrics, and those by class.
 
     Args:
         detections: in the images of `ground_truth`, in the same order.
@@ -76,7 +76,10 @@ def _means(per_class: Mapping[str, Mapping[str, float]], weights: list[int]) -> 
 
 
 def _outside(xyxy_px: Values, image: Indices, ground_truth: GroundTruth) -> Indices:
-    """Return the indices of boxes that ignored regions do not cover by half."""
+    """Return the indices of boxes outside ignored regions.
+
+    Less than half of their area lies within.
+    """
     outside = np.ones(len(image), bool)
     for index in np.unique(ground_truth.region_image):
         in_image = image == index
@@ -86,7 +89,7 @@ def _outside(xyxy_px: Values, image: Indices, ground_truth: GroundTruth) -> Indi
 
 
 def _covered(xyxy_px: Values, regions_xyxy_px: Values, width: int, height: int) -> Values:
-    """Return the share of each box that lies in regions.
+    """Return the share of boxes in regions.
 
     It is counted in whole pixels, which start at 1 and are rounded as in the toolkit.
 
@@ -111,7 +114,7 @@ def _covered(xyxy_px: Values, regions_xyxy_px: Values, width: int, height: int) 
 
 
 def _pixels(xyxy_px: Values, rounded: bool) -> Indices:
-    """Return left, top, width, height (n, 4) in whole pixels."""
+    """Return left, top, width, height in whole pixels."""
     ltwh_px = np.concatenate((xyxy_px[:, :2], xyxy_px[:, 2:] - xyxy_px[:, :2]), axis=1)
     return np.maximum(1, np.floor(ltwh_px + (0.5 if rounded else 0))).astype(np.int64)
 
@@ -169,6 +172,6 @@ def _metrics(state: Indices, rank: Indices, objects: int) -> dict[str, float]:
 
 
 def _area(recall: Values, precision: Values) -> float:
-    """Return the whole area under the hull of precision over recall."""
+    """Return the whole area under the hull."""
     hull = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * hull).sum())

@@ -26,7 +26,7 @@ from akyolo.scoring.precision_recall import THRESHOLDS, Rules
 
 
 def _match_once(reaches: Callable[..., NDArray[np.bool_]], pairs: Pairs, count: int) -> NDArray[np.bool_]:
-    """Match at the lowest threshold, and keep these matches at all others.
+    """Match once, at the lowest threshold.
 
     Args:
         reaches: compares IoUs with thresholds.
@@ -43,7 +43,7 @@ def _match_once(reaches: Callable[..., NDArray[np.bool_]], pairs: Pairs, count: 
 
 
 def _match_at_each(match: Callable[[Pairs], NDArray[np.integer]], pairs: Pairs, count: int) -> NDArray[np.bool_]:
-    """Match at each threshold separately; arguments and result as of `_match_once`."""
+    """Match at each threshold; see `_match_once`."""
     correct = np.zeros((count, len(THRESHOLDS)), bool)
     for column, threshold in enumerate(THRESHOLDS):
         correct[match(pairs.select(pairs.iou >= threshold)), column] = True
@@ -51,7 +51,7 @@ def _match_at_each(match: Callable[[Pairs], NDArray[np.integer]], pairs: Pairs, 
 
 
 def _first_preferences(pairs: Pairs) -> NDArray[np.integer]:
-    """Return the detections that are matched with their first preference."""
+    """Return the detections with a match."""
     return match_first_preference(pairs).detection
 
 

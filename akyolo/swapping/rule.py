@@ -1,10 +1,10 @@
-"""The rule of a swap: which operator, with which arguments, in which places; checked before anything is written."""
+"""Bind the rule of a swap to the constructor of its operator."""
 
 import copy
 import inspect
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,20 +14,21 @@ from akyolo.errors import RowError, did_you_mean
 from akyolo.model_yaml.syntax import grammar
 from akyolo.registry import OperatorSpec, operators
 
-_OF_THE_ROW = ("c1", "c2", "stride")  # arguments that a rule leaves as they are
+DENSE = "dense"  # the role of a 3x3 convolution over all channels; the others are the keys of KERNEL_SIZES
+_SET_BY_ROW = ("c1", "c2", "stride")  # arguments that a rule leaves as they are
 _TRIAL_CHANNELS = 16
 
 
 @dataclass(frozen=True)
 class SwapRule:
-    """What to write where.
+    """What to write where, as the user says it.
 
     Args:
         op: a registered operator that stands in for `Conv`, or `Conv` itself to swap back.
-        args: its arguments after c2, in the order of its constructor and without stride; the kernel size may be left
-            out where the place has one, at `depthwise` and `pointwise`.
-        where: a place (`akyolo.swapping.places.PLACES`), or row numbers such as `5,12`; of a block of ours a number
-            means the depthwise convolution.
+        args: its arguments after c2, in the order of its constructor and without the stride. At `depthwise` and
+            `pointwise` the kernel size may be left out, since the place has one.
+        where: a place (`akyolo.swapping.places.PLACES`), or row numbers such as `5,12`. For a row with a block of
+            akyolo, a number means its depthwise convolution.
         keywords: further arguments, by name.
     """
 
@@ -37,118 +38,170 @@ class SwapRule:
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
-def target(rule: SwapRule) -> OperatorSpec | None:
-    """The operator to write; None for the plain convolution."""
-    known = {spec.name: spec for spec in operators()}
-    if rule.op != PLAIN and rule.op not in known:
-        raise RowError(f"unknown operator {rule.op!r}", remedy=did_you_mean(rule.op, [PLAIN, *known]))
-    return known.get(rule.op)
+@dataclass(frozen=True)
+class RoleArguments:
+    """The arguments of an operator for convolutions of one role.
+
+    Args:
+        positional: those that follow c2 in a row, in order.
+        keywords: those in the mapping of a row.
+        by_name: all of them, in the order of the constructor.
+    """
+
+    positional: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    by_name: Mapping[str, Any]
 
 
-def completed(rule: SwapRule, spec: OperatorSpec | None, kind: str) -> SwapRule:
-    """The rule for places of this kind, checked, and with their kernel size where an operator needs to be told."""
+@dataclass(frozen=True)
+class BoundRule:
+    """A rule whose operator and arguments are checked.
+
+    Args:
+        op: the name of the operator, or `Conv`.
+        spec: the operator; None for the plain convolution.
+        parameters: those of the constructor after c1 and c2, in order.
+        arguments: by the role of a convolution: `dense`, `depthwise` or `pointwise`.
+    """
+
+    op: str
+    spec: OperatorSpec | None = None
+    parameters: Mapping[str, inspect.Parameter] = field(default_factory=dict)
+    arguments: Mapping[str, RoleArguments] = field(default_factory=dict)
+
+
+def find_operator(name: str) -> OperatorSpec | None:
+    """Return the operator that a rule names; None for the plain convolution.
+
+    Raises:
+        RowError: there is no such operator; the message names the closest.
+    """
+    specs = {spec.name: spec for spec in operators()}
+    if name != PLAIN and name not in specs:
+        raise RowError(f"unknown operator {name!r}", remedy=did_you_mean(name, [PLAIN, *specs]))
+    return specs.get(name)
+
+
+def bind_rule(rule: SwapRule, spec: OperatorSpec | None, roles: Collection[str]) -> BoundRule:
+    """Return the rule bound to the constructor of its operator.
+
+    Args:
+        rule: what the user says.
+        spec: the operator that the rule names; None for the plain convolution.
+        roles: of the convolutions that the rule is going to replace.
+
+    Raises:
+        RowError: an argument that the operator does not have or refuses, or that does not fit one of the roles.
+    """
     if spec is None:
-        _check_plain(rule, kind)
-        return rule
-    if kind and "kernel_size" in parameters(spec):
-        rule = _with_kernel_size(rule, spec, kind)
-    if kind == "pointwise":
-        rule = _dense(rule, spec)
-    named = by_name(rule, spec)
-    if kind:
-        replacement(kind, {spec.name: without_kernel_size(named)})
-    _check_values(spec, named)
-    return rule
+        for role in roles:
+            _check_plain(rule, role)
+        return BoundRule(rule.op)
+    parameters = {name: p for name, p in spec.signature.parameters.items() if name not in ("c1", "c2")}
+    by_name = _bind(rule, spec, parameters)
+    arguments = {role: _complete(rule, spec, parameters, by_name, role) for role in roles}
+    return BoundRule(rule.op, spec, parameters, arguments)
 
 
-def _check_plain(rule: SwapRule, kind: str) -> None:
-    size = KERNEL_SIZES.get(kind, 3)
-    if rule.keywords or rule.args not in [(size,), *([()] if kind else [])]:
+def _check_plain(rule: SwapRule, role: str) -> None:
+    """Refuse arguments that a plain convolution of this role cannot have."""
+    size = KERNEL_SIZES.get(role, 3)
+    if rule.keywords or rule.args not in [(size,), *([()] if role != DENSE else [])]:
         raise RowError(
-            f"{PLAIN} is written back as {size}x{size} only", remedy=f"its one argument is {size}, the kernel size"
+            f"{PLAIN} can only be written back as {size}x{size}", remedy=f"its one argument is {size}, the kernel size"
         )
 
 
-def _with_kernel_size(rule: SwapRule, spec: OperatorSpec, kind: str) -> SwapRule:
-    size, written = KERNEL_SIZES[kind], _bound(rule, spec).get("kernel_size")
-    if written is None:
-        first = next(iter(parameters(spec)))
-        if first == "kernel_size":
-            return replace(rule, args=(size,))
-        return replace(rule, keywords={**rule.keywords, "kernel_size": size})
-    if written != size:
+def _bind(rule: SwapRule, spec: OperatorSpec, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Return the arguments of the rule by name."""
+    remedy = f"{rule.op} takes {grammar(spec)}"
+    for keyword in rule.keywords:
+        if keyword in _SET_BY_ROW:
+            raise RowError(f"{keyword} is set by the row, not by the rule", remedy="leave it out")
+        if keyword not in parameters:
+            hint = did_you_mean(str(keyword), [name for name in parameters if name not in _SET_BY_ROW])
+            raise RowError(f"{rule.op} has no argument {keyword!r}, {hint}", remedy=remedy)
+    try:
+        bound = inspect.Signature(list(parameters.values())).bind_partial(*rule.args, **rule.keywords).arguments
+    except TypeError as error:
+        raise RowError(f"{rule.op} {list(rule.args)}: {error}", remedy=remedy) from None
+    if "stride" in bound:
         raise RowError(
-            f"kernel_size={written!r} does not fit a {kind} convolution: it is {size}", remedy="leave it out"
+            f"{rule.op} {list(rule.args)}: {bound['stride']!r} would be the stride, which the row sets", remedy=remedy
         )
-    return rule
+    return bound
 
 
-def _dense(rule: SwapRule, spec: OperatorSpec) -> SwapRule:
-    """The rule with one group, as a pointwise convolution has, where the operator would take others by itself."""
-    groups = parameters(spec).get("groups")
-    if groups is None or groups.default == 1 or "groups" in _bound(rule, spec):
-        return rule
-    return replace(rule, keywords={**rule.keywords, "groups": 1})
+def _complete(
+    rule: SwapRule,
+    spec: OperatorSpec,
+    parameters: Mapping[str, inspect.Parameter],
+    bound: Mapping[str, Any],
+    role: str,
+) -> RoleArguments:
+    """Return the checked arguments for one role.
+
+    The kernel size and the groups of the role are added.
+    """
+    positional, keywords, values = rule.args, dict(rule.keywords), dict(bound)
+    if role != DENSE and "kernel_size" in parameters:
+        size = KERNEL_SIZES[role]
+        if values.setdefault("kernel_size", size) != size:
+            raise RowError(
+                f"kernel_size={values['kernel_size']!r} does not fit a {role} convolution: it is {size}",
+                remedy="leave it out",
+            )
+        if "kernel_size" not in bound and next(iter(parameters)) == "kernel_size":
+            positional = (size,)
+        elif "kernel_size" not in bound:
+            keywords["kernel_size"] = size
+    groups = parameters.get("groups")
+    if role == "pointwise" and groups and groups.default != 1 and "groups" not in bound:
+        values["groups"] = keywords["groups"] = 1  # a pointwise convolution is dense
+    by_name = {name: values[name] for name in parameters if name in values}
+    _check_complete(rule, spec, parameters, by_name)
+    if role != DENSE:
+        replacement(role, {spec.name: without_kernel_size(by_name)})
+    _check_values(spec, by_name, parameters)
+    return RoleArguments(positional, keywords, by_name)
 
 
-def parameters(spec: OperatorSpec) -> dict[str, inspect.Parameter]:
-    """The constructor's parameters after c1 and c2, in order."""
-    return {name: p for name, p in spec.signature.parameters.items() if name not in ("c1", "c2")}
+def without_kernel_size(by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the arguments without the kernel size."""
+    return {name: copy.deepcopy(value) for name, value in by_name.items() if name != "kernel_size"}
 
 
-def by_name(rule: SwapRule, spec: OperatorSpec) -> dict[str, Any]:
-    """All arguments of the rule by their names, as a block's mapping has them."""
-    bound = _bound(rule, spec)
-    missing = [name for name, p in parameters(spec).items() if _is_required(p) and name not in (*bound, "stride")]
+def _check_complete(
+    rule: SwapRule, spec: OperatorSpec, parameters: Mapping[str, inspect.Parameter], by_name: Mapping[str, Any]
+) -> None:
+    """Refuse a rule that leaves out an argument without a default."""
+    missing = [name for name, p in parameters.items() if _is_required(p) and name not in (*by_name, "stride")]
     if missing:
         raise RowError(
             f"{rule.op} {list(rule.args)}: missing a required argument: {missing[0]!r}",
             remedy=f"{rule.op} takes {grammar(spec)}",
         )
-    return bound
-
-
-def _bound(rule: SwapRule, spec: OperatorSpec) -> dict[str, Any]:
-    """What the rule says, by name."""
-    accepted = parameters(spec)
-    remedy = f"{rule.op} takes {grammar(spec)}"
-    for keyword in rule.keywords:
-        if keyword in _OF_THE_ROW:
-            raise RowError(f"{keyword} is the row's, not the rule's", remedy="leave it out")
-        if keyword not in accepted:
-            hint = did_you_mean(str(keyword), [name for name in accepted if name not in _OF_THE_ROW])
-            raise RowError(f"{rule.op} has no argument {keyword!r}, {hint}", remedy=remedy)
-    try:
-        bound = inspect.Signature(list(accepted.values())).bind_partial(*rule.args, **rule.keywords).arguments
-    except TypeError as error:
-        raise RowError(f"{rule.op} {list(rule.args)}: {error}", remedy=remedy) from None
-    if "stride" in bound:
-        raise RowError(f"{rule.op} {list(rule.args)}: {bound['stride']!r} would be stride, the row's", remedy=remedy)
-    return dict(bound)
-
-
-def without_kernel_size(named: Mapping[str, Any]) -> dict[str, Any]:
-    """What a block of ours does not say by itself."""
-    return {name: copy.deepcopy(value) for name, value in named.items() if name != "kernel_size"}
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
+    """Return whether a call must give this argument."""
     return parameter.default is parameter.empty and parameter.kind not in (
         parameter.VAR_POSITIONAL,
         parameter.VAR_KEYWORD,
     )
 
 
-def _check_values(spec: OperatorSpec, named: Mapping[str, Any]) -> None:
-    """Build one, without memory, so that a value that no kernel can have is found before anything is written.
+def _check_values(spec: OperatorSpec, by_name: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Build the operator once, to refuse values that it cannot have.
 
-    Its channels are those that any number of the rule divides: whether the row's do, building the model will tell.
+    It is built without memory. Its number of channels is one that every integer of the rule divides. Whether the
+    channels of the rows fit is checked when the model is built.
     """
-    stride = {"stride": 1} if "stride" in parameters(spec) else {}
-    channels = math.lcm(_TRIAL_CHANNELS, *(v for v in named.values() if isinstance(v, int) and v > 0))
+    stride = {"stride": 1} if "stride" in parameters else {}
+    channels = math.lcm(_TRIAL_CHANNELS, *(v for v in by_name.values() if isinstance(v, int) and v > 0))
     try:
         with torch.device("meta"):
-            spec.module(channels, channels, **copy.deepcopy(dict(named)), **stride)
+            spec.module(channels, channels, **copy.deepcopy(dict(by_name)), **stride)
     except RowError as error:
         raise RowError(error.what, location=spec.name, remedy=error.remedy) from None
     except Exception:

@@ -11,13 +11,14 @@ RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
     "ultralytics.data.base": ["BaseDataset.get_img_files"],
     "ultralytics.data.converter": ["convert_ndjson_to_yolo"],
-    "ultralytics.data.dataset": ["load_dataset_cache_file", "save_dataset_cache_file"],
+    "ultralytics.data.dataset": ["YOLODataset.get_label_files", "load_dataset_cache_file", "save_dataset_cache_file"],
     "ultralytics.data.utils": [
         "check_det_dataset",
         "check_image",
         "exif_size",
         "get_split_fraction",
         "img2label_paths",
+        "is_tarfile",
     ],
     "ultralytics.engine.exporter": ["export_formats"],
     "ultralytics.engine.trainer": [
@@ -38,7 +39,7 @@ RELIED_ON = {
         "BaseTrainer.save_model",
         "MultiTrainer.train",
     ],
-    "ultralytics.engine.validator": ["AutoBackend", "get_torch_device_backend"],
+    "ultralytics.engine.validator": ["AutoBackend", "check_det_dataset", "get_torch_device_backend"],
     "ultralytics.models.yolo.detect": [
         "DetectionValidator._check_max_det",
         "DetectionValidator.finalize_metrics",
@@ -75,6 +76,7 @@ RELIED_ON = {
         "torch_distributed_zero_first",
         "unwrap_model",
     ],
+    "thop.profile": ["register_hooks"],
 }
 
 patches.install()

@@ -8,7 +8,7 @@ from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 from ultralytics.utils import LOGGER, ROOT
 
 from akyolo.errors import RowError, did_you_mean
-from akyolo.model_yaml import find_model_yaml, unscaled
+from akyolo.model_yaml import find_model_yaml, name_without_scale
 from akyolo.resources import packaged
 
 
@@ -36,7 +36,9 @@ def read_model_yaml(name: str | Path) -> dict[str, Any]:
     if scale and isinstance(scales, dict) and scale not in scales:
         raise RowError(f"no scale {scale!r}", location=str(file), remedy=f"its scales are {', '.join(scales)}")
     if file.resolve() != Path(name).resolve():
-        other = ", not the model of that name in Ultralytics" if unscaled(str(name)) in upstream_names() else ""
+        other = (
+            ", not the model of that name in Ultralytics" if name_without_scale(str(name)) in upstream_names() else ""
+        )
         LOGGER.info(f"akyolo: {name} means {f'scale {scale} of ' if scale else ''}{file}{other}")
     return {**cfg, "scale": scale, "yaml_file": str(name), "source_file": str(file)}
 

@@ -37,8 +37,7 @@ def described() -> dict[str, tuple[OperatorSpec, dict[str, Any]]]:
 def index(facts_by_page: dict[str, tuple[OperatorSpec, dict[str, Any]]]) -> str:
     """Return the page that lists all operators."""
     rows = [
-        f"| [{facts['name']}]({page}.md) | `{facts['rows'][0][len('[-1, 1, ') : -1]}` | {_prose(facts['summary'])} |"
-        for page, (_, facts) in facts_by_page.items()
+        f"| [{facts['name']}]({page}.md) | {_prose(facts['summary'])} |" for page, (_, facts) in facts_by_page.items()
     ]
     return "\n".join(
         [
@@ -47,8 +46,8 @@ def index(facts_by_page: dict[str, tuple[OperatorSpec, dict[str, Any]]]) -> str:
             "All operators train, fuse with their BatchNorm, export to ONNX, and go into rows, blocks and swaps alike.",
             "The pages are made of the docstrings; `akyolo ops NAME` prints the same in a terminal.",
             "",
-            "| operator | smallest row | what it does |",
-            "|---|---|---|",
+            "| operator | what it does |",
+            "|---|---|",
             *rows,
             "",
         ]

@@ -240,25 +240,37 @@ class Dense(nn.Module):
         ("DWBottleneck", [32, 0], "stride=0 must be"),
         ("DWBottleneck", [0], "output channels 0"),
         ("DWBottleneck", [32, 1, {"depthwize": "Conv"}], "no argument 'depthwize', did you mean 'depthwise'"),
-        ("DWBottleneck", [32, 1, {"depthwise": "DeformKernal"}], "no operator\n  did you mean 'DeformKernel'"),
-        ("DWBottleneck", [32, 1, {"depthwise": "C3"}], "depthwise: C3 is no operator"),
-        ("DWBottleneck", [32, 1, {"pointwise": "InvertedResidual"}], "pointwise: InvertedResidual is no operator"),
-        ("DWBottleneck", [32, 1, {"depthwise": "AKConv"}], "AKConv cannot stand there: it does not take kernel_size"),
-        ("DWBottleneck", [32, 1, {"depthwise": "Dense"}], "Dense cannot stand there: it does not take groups"),
-        ("DWBottleneck", [32, 1, {"depthwise": {"Conv": {"k": 5}}}], "depthwise: Conv takes no arguments there"),
-        ("DWBottleneck", [32, 1, {"depthwise": 3}], "depthwise: 3 is no operator\n  write depthwise: NAME, or"),
-        ("DWBottleneck", [32, 1, {"depthwise": {"DeformKernel": 4}}], "is no operator\n  write depthwise: NAME"),
-        ("DWBottleneck", [32, 1, {"depthwise": {"CondConv": {}, "Conv": {}}}], "is no operator\n  write"),
+        ("DWBottleneck", [32, 1, {"depthwise": "DeformKernal"}], "not an operator\n  did you mean 'DeformKernel'"),
+        ("DWBottleneck", [32, 1, {"depthwise": "C3"}], "depthwise: C3 is not an operator"),
+        ("DWBottleneck", [32, 1, {"pointwise": "InvertedResidual"}], "pointwise: InvertedResidual is not an operator"),
+        ("DWBottleneck", [32, 1, {"depthwise": "AKConv"}], "AKConv cannot be used here: it does not have kernel_size"),
+        ("DWBottleneck", [32, 1, {"depthwise": "Dense"}], "Dense cannot be used here: it does not have groups"),
+        ("DWBottleneck", [32, 1, {"depthwise": {"Conv": {"k": 5}}}], "depthwise: Conv takes no arguments here"),
+        ("DWBottleneck", [32, 1, {"depthwise": 3}], "depthwise: 3 is not an operator\n  write depthwise: NAME, or"),
+        ("DWBottleneck", [32, 1, {"depthwise": {"DeformKernel": 4}}], "is not an operator\n  write depthwise: NAME"),
+        ("DWBottleneck", [32, 1, {"depthwise": {"CondConv": {}, "Conv": {}}}], "is not an operator\n  write"),
         (
             "InvertedResidual",
             [32, 1, {"depthwise": {"DeformKernel": {"scop": 4}}}],
             "DeformKernel has no argument 'scop'\n  did you mean 'scope'",
         ),
         ("InvertedResidual", [32, 1, {"depthwise": {"DeformKernel": {"scope": 0}}}], "scope=0"),
-        ("InvertedResidual", [32, 1, {"depthwise": {"CondConv": {"groups": 2}}}], "groups of CondConv is the block's"),
+        (
+            "InvertedResidual",
+            [32, 1, {"depthwise": {"CondConv": {"groups": 2}}}],
+            "groups of CondConv is set by the block",
+        ),
         ("InvertedResidual", [32, 1, {"pointwise": {"CondConv": {"kernel_size": 3}}}], "kernel_size of CondConv is"),
-        ("InvertedResidual", [32, 1, {"pointwise": {"CondConv": {"stride": 2}}}], "stride of CondConv is the block's"),
-        ("InvertedResidual", [32, 1, {"pointwise": {"CondConv": {"act": False}}}], "act of CondConv is the block's"),
+        (
+            "InvertedResidual",
+            [32, 1, {"pointwise": {"CondConv": {"stride": 2}}}],
+            "stride of CondConv is set by the block",
+        ),
+        (
+            "InvertedResidual",
+            [32, 1, {"pointwise": {"CondConv": {"act": False}}}],
+            "act of CondConv is set by the block",
+        ),
         ("InvertedResidual", [32, 1, {"expansion": 0}], "expansion=0 must be"),
         ("InvertedResidual", [32, 1, {"act": "relu"}], "act='relu' must be true or false"),
         ("DWBottleneck", [32, 1, {"act": None}], "act=None must be true or false"),
@@ -284,7 +296,7 @@ def test_repeats_that_change_the_channels_are_refused():
 
 
 def test_a_list_of_rows_is_refused():
-    with pytest.raises(RowError, match=r"row 1: DWBottleneck looks at one row"):
+    with pytest.raises(RowError, match=r"row 1: DWBottleneck takes one input row"):
         model_of([[-1], 1, "DWBottleneck", [32]])
 
 

@@ -133,13 +133,13 @@ def test_the_layer_table_shows_the_operator(in_tmp, caplog):
     ("block", "args", "message"),
     [
         ("C3(AKConf)", "{num_param: 5}", "did you mean 'AKConv'"),
-        ("C4(AKConv)", "{num_param: 5}", "no operator goes into 'C4'"),
-        ("C3(Conv)", "{num_param: 5}", "no operator 'Conv' for C3"),
+        ("C4(AKConv)", "{num_param: 5}", "'C4' cannot hold an operator"),
+        ("C3(Conv)", "{num_param: 5}", "there is no operator 'Conv' for C3"),
         ("C3(AKConv)", "True", "missing a required argument: 'num_param'"),
         ("C3(AKConv)", "{num_parm: 5}", "did you mean 'num_param'?"),
-        ("C3(AKConv)", "{num_param: 5, stride: 2}", "stride of an operator inside a block"),
+        ("C3(AKConv)", "{num_param: 5, stride: 2}", "stride=2: the block sets stride of the operator"),
         ("C3(AKConv)", "{num_param: 0}", "num_param=0 must be"),
-        ("C3(AKConv)", "True, 2, {num_param: 5}", "the bottlenecks have 2 groups, AKConv takes none"),
+        ("C3(AKConv)", "True, 2, {num_param: 5}", "the bottlenecks have 2 groups, but AKConv has no groups"),
     ],
 )
 def test_wrong_rows_are_refused_by_file_and_row(block, args, message, in_tmp):

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 import pytest
 import torch
 
-from akyolo.bench.layer_variants import check_equal, layer_variants
+from akyolo.bench import run
 from akyolo.cli import bench
 from akyolo.errors import AkyoloError, ConfigError, RowError
 
@@ -41,7 +41,7 @@ LAYERS = ((4, 8, 160), (6, 5, 80))
 def result():
     """Two small layers, as JSON."""
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
-        patch.setattr(bench, "LAYERS", LAYERS)
+        patch.setattr(run, "LAYERS", LAYERS)
         bench_run("ops", *TINY, "--num-param", "4", "--threads", "1", "--json")
     return json.loads(out.getvalue())
 
@@ -84,7 +84,7 @@ def test_summary_agrees_with_the_rows(result):
 
 @pytest.mark.slow
 def test_table_has_a_block_per_layer_and_pass_and_the_means(monkeypatch, capsys):
-    monkeypatch.setattr(bench, "LAYERS", LAYERS[:1])
+    monkeypatch.setattr(run, "LAYERS", LAYERS[:1])
     bench_run("ops", *TINY, "--dtype", "bfloat16")
     out = capsys.readouterr().out
     blocks = out.split("\n\n")
@@ -103,7 +103,7 @@ def test_table_has_a_block_per_layer_and_pass_and_the_means(monkeypatch, capsys)
 @pytest.mark.slow
 @pytest.mark.parametrize("op", ["DeformConv", "ModulatedDeformConv"])
 def test_a_deformable_convolution_by_both_realisations(op, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "LAYERS", LAYERS[:1])
+    monkeypatch.setattr(run, "LAYERS", LAYERS[:1])
     bench_run("ops", "--op", op, *TINY, "--json")
     result = json.loads(capsys.readouterr().out)
     names = [name for means in ("deform_conv2d", "ours", "plain") for name in (means, f"{means} channels_last")]
@@ -113,47 +113,17 @@ def test_a_deformable_convolution_by_both_realisations(op, monkeypatch, capsys):
         assert min(ratios) == pytest.approx(1)
 
 
-def test_threads_are_as_before_afterwards():
-    before = torch.get_num_threads()
-    with bench._threads(before + 1) as threads:
-        assert threads == torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
-    with bench._threads(None) as threads:
-        assert threads == before
-
-
-@pytest.mark.parametrize(
-    ("op", "broken"),
-    [
-        ("AKConv", "four-gather"),
-        ("AKConv", "deform_conv2d"),
-        ("AKConv", "ours channels_last"),
-        ("DeformConv", "deform_conv2d"),
-        ("ModulatedDeformConv", "deform_conv2d channels_last"),
-        ("ModulatedDeformConv", "ours channels_last"),
-    ],
-)
-def test_methods_that_disagree_are_not_timed(op, broken):
-    torch.manual_seed(0)
-    x = torch.randn(2, 4, 16, 12)
-    modules = layer_variants(op, 4, 8, x)
-    assert modules["ours"].offset_conv(x).std() > 1
-    check_equal(modules, x)
-    modules[broken].conv.weight.data[0, 0, 0] += 1e-6
-    with pytest.raises(RuntimeError, match=f"{broken} and ours differ"):
-        check_equal(modules, x)
-
-
 NOISY = """
 import sys, argparse
+from akyolo.bench import run
 from akyolo.cli import bench
 from ultralytics.utils import LOGGER
-network = bench._network
+network = run.detection_network
 def noisy(name):
     print("a print")
     LOGGER.info("a log line")
     return network(name)
-bench._network = noisy
+run.detection_network = noisy
 parser = argparse.ArgumentParser()
 bench.configure(parser)
 bench.run(parser.parse_args(sys.argv[1:]))
@@ -179,28 +149,6 @@ def test_models_side_by_side_and_json_alone_on_stdout():
         "geomean_ratio_to_first",
         "kept_ratio_to_first",
     }
-
-
-def test_a_training_step_trains_with_spread_offsets_and_leaves_no_gradients():
-    network = bench._network("cfg/yolov8n-akconv5.yaml")
-    images = torch.rand(1, 3, 64, 64)
-    step = bench._training(network, images, torch.float32).step
-    spread, reached = [], set()
-    operator = network.model[1]
-    operator.offset_conv.register_forward_hook(lambda _, inputs, output: spread.append(output.std().item()))
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            parameter.register_hook(lambda gradient, name=name: reached.add(name))
-    step()
-    assert spread == pytest.approx([2.0], rel=0.05)
-    assert "model.1.offset_conv.weight" in reached and "model.0.conv.weight" in reached
-    assert all(parameter.grad is None for parameter in network.parameters())
-
-
-def test_inference_is_fused():
-    network = bench._network("cfg/yolov8n-akconv5.yaml")
-    bench._inference(network, torch.rand(1, 3, 64, 64), torch.float32)
-    assert network.is_fused() and not network.training
 
 
 def test_the_defaults_are_those_of_the_help():

@@ -13,14 +13,14 @@ import pytest
 from filelock import FileLock
 
 from akyolo.cli import main
-from akyolo.cli.compare import operators
+from akyolo.cli.compare import read_operators
 from akyolo.errors import ConfigError
-from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.spec.spec_file import read_table
 from akyolo.swapping import SwapRule
 from tests.helpers.tiny_training import PLAIN, check_resumed, wait_for, write_plain
 
 QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "optimizer=SGD", "mosaic=0", "plots=False"]
-# one operator, written in two ways
+# the same operator, written in two ways
 TWICE = ["--ops", "AKConv:5,AKConv:num_param=5", "--where", "downsample"]
 ONE_EPOCH = ["tiny.yaml", *TWICE, "--seeds", "2", "data=data.yaml", "epochs=1", *QUICK]
 
@@ -108,23 +108,26 @@ def test_the_same_command_again_trains_nothing_and_its_json_is_alone(folder, com
 
 @pytest.mark.training
 def test_the_spec_is_what_the_command_says(folder, compared):
-    spec = read_spec(folder / "runs" / "compare" / "tiny" / "spec.yaml")
-    assert spec.seeds == (0, 1) and [row.row for row in spec.rows] == ["AKConv:5", "AKConv:num_param=5"]
-    for row in spec.rows:
-        assert (row.table, row.base, row.data, row.recipe) == ("tiny", "tiny.yaml", "data.yaml", None)
-        assert row.settings["epochs"] == 1 and row.settings["plots"] is False and row.protocol == "ultralytics"
-    assert spec.rows[1].swap == SwapRule("AKConv", (), "downsample", {"num_param": 5})
+    table = read_table(folder / "runs" / "compare" / "tiny" / "spec.yaml")
+    assert table.seeds == (0, 1) and [row.row for row in table.rows] == ["AKConv:5", "AKConv:num_param=5"]
+    assert {row.base for row in table.rows} == {"tiny.yaml"}
+    assert (table.table, table.data, table.recipe) == ("tiny", "data.yaml", None)
+    assert table.settings["epochs"] == 1 and table.settings["plots"] is False and table.protocol == "ultralytics"
+    assert table.rows[1].swap == SwapRule("AKConv", (), "downsample", {"num_param": 5})
 
 
 @pytest.mark.training
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs=1": "epochs=2"}, "runs/compare/tiny: holds other runs: epochs is 1 there, 2 here"),
-        ({"2": "1"}, "seeds is [0, 1] there, [0] here"),
-        ({"downsample": "1"}, "where is downsample there, 1 here\n"),
-        ({TWICE[1]: "AKConv:5"}, "rows is AKConv:5, AKConv:num_param=5 there, AKConv:5 here"),
-        ({"plots=False": "fliplr=0"}, "plots is False there, not given here; fliplr is not given there, 0 here"),
+        ({"epochs=1": "epochs=2"}, "runs/compare/tiny: has other runs: epochs is 1 in spec.yaml, 2 in the command"),
+        ({"2": "1"}, "seeds is [0, 1] in spec.yaml, [0] in the command"),
+        ({"downsample": "1"}, "where is downsample in spec.yaml, 1 in the command\n"),
+        ({TWICE[1]: "AKConv:5"}, "rows is AKConv:5, AKConv:num_param=5 in spec.yaml, AKConv:5 in the command"),
+        (
+            {"plots=False": "fliplr=0"},
+            "plots is False in spec.yaml, not given in the command; fliplr is not given in spec.yaml, 0 in the command",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
@@ -228,7 +231,7 @@ def test_a_killed_run_is_named_the_others_go_on_and_the_same_command_resumes_it(
     ],
 )
 def test_operators_are_read_as_a_row_would_write_them(text, rules):
-    assert operators(text, "all") == rules
+    assert read_operators(text, "all") == rules
 
 
 @pytest.mark.parametrize(
@@ -241,14 +244,14 @@ def test_operators_are_read_as_a_row_would_write_them(text, rules):
         ("AKConv::5", "'AKConv::5' lacks"),
         ("AKConv:5:shape=", "shape needs one value"),
         ("AKConv:5:shape=a:shape=b", "shape needs one value"),
-        ("AKConv:[5", "'AKConv:.5' is no YAML"),
-        ("AKConv:5,AKConv: 5", "'AKConv: 5' is there twice"),
-        ("Conv,Conv", "'Conv' is there twice"),
+        ("AKConv:[5", "'AKConv:.5' is not YAML"),
+        ("AKConv:5,AKConv: 5", "'AKConv: 5' is given twice"),
+        ("Conv,Conv", "'Conv' is given twice"),
     ],
 )
 def test_operators_that_cannot_be_read_are_refused(text, message):
     with pytest.raises(ConfigError, match=message):
-        operators(text, "all")
+        read_operators(text, "all")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,7 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         (["yolov8n.yaml", "--ops", "AKConv", "--where", "downsample"], "missing a required argument: 'num_param'"),
         (["yolov8n.yaml", "--ops", "AKConv:3:shape=a", "--where", "downsample"], "shape has 5 points"),
         (["yolov8n.yaml", "--ops", "AKConv:0", "--where", "downsample"], "num_param=0 must be"),
-        (["yolov8n.yaml", "--ops", "AKConv:5,AKConv:5", "--where", "downsample"], "--ops: 'AKConv:5' is there twice"),
+        (["yolov8n.yaml", "--ops", "AKConv:5,AKConv:5", "--where", "downsample"], "--ops: 'AKConv:5' is given twice"),
         (["yolov8n.yaml", "--ops", "AKConv:", "--where", "downsample"], "--ops: 'AKConv:' lacks a name or a value"),
         (["yolov8n.yaml", "--ops", "AKConv:5", "--where", "elan_last"], "elan_last looks for"),
         (["yolov8n.yaml", "--ops", "Conv:3", "--where", "downsample"], "downsample changes nothing"),
@@ -269,13 +272,13 @@ def test_operators_that_cannot_be_read_are_refused(text, message):
         ),
         (
             ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "../up"],
-            "'../up' is no name for a folder\n  give one by --name",
+            "'../up' cannot name a folder\n  give one by --name",
         ),
-        (["my yolov8n.yaml", "--ops", "Conv", "--where", "1"], "'my yolov8n' is no name for a folder\n  give one"),
-        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "n" * 101], "is no name for a folder"),
+        (["my yolov8n.yaml", "--ops", "Conv", "--where", "1"], "'my yolov8n' cannot name a folder\n  give one"),
+        (["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--name", "n" * 101], "cannot name a folder"),
         (["yolov8n.yaml", "--ops", "Conv,CondConv:3", "--where", "1", "offset_lr=.1"], "'offset_lr' has no effect"),
         (["yolov8n-seg.yaml", "--ops", "Conv", "--where", "1"], "yolov8n-seg.yaml is a model for segment"),
-        (["yolov8n.pt", "--ops", "Conv", "--where", "1"], "yolov8n.pt is no model YAML"),
+        (["yolov8n.pt", "--ops", "Conv", "--where", "1"], "yolov8n.pt is not a model YAML"),
         (["yolov8q.yaml", "--ops", "Conv", "--where", "1"], "there is no model file 'yolov8q.yaml'"),
         (
             ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "epoch=3"],

@@ -1,4 +1,4 @@
-"""What a user's mistakes look like: a few lines on stderr, exit code 2, nothing written."""
+"""A user's mistake gives a few lines on stderr, exit code 2, and no files."""
 
 import errno
 import os
@@ -94,8 +94,8 @@ def test_a_mistake_is_named(fails, words, message):
         ("AKConv, [128, 5, 2]", "AKConv, [128, 5, 2, {paddingmode: border}]", "did you mean 'padding_mode'"),
         ("AKConv, [128, 5, 2]", "AkConv, [128, 5, 2]", "row 1: unknown module 'AkConv'\n  did you mean 'AKConv'"),
         ("6, C2f, [256, True]", "6, AKConv, [512, 5]", "row 4: 2 repeats"),
-        ("[[-1, 6], 1, Concat, [1]]", "[[-1, 99], 1, Concat, [1]]", "row 11: from=[-1, 99] names no row before"),
-        ("[-1, 1, AKConv, [256, 5, 2]]", "[[-1, 0], 1, AKConv, [256, 5, 2]]", "row 3: AKConv looks at one row"),
+        ("[[-1, 6], 1, Concat, [1]]", "[[-1, 99], 1, Concat, [1]]", "row 11: from=[-1, 99] must name rows before"),
+        ("[-1, 1, AKConv, [256, 5, 2]]", "[[-1, 0], 1, AKConv, [256, 5, 2]]", "row 3: AKConv takes one input row"),
         ("nn.Upsample", "nn.Upsampel", "row 10: unknown module 'nn.Upsampel'"),
         ("Conv, [64, 3, 2]", "Conv, []", "cannot be built (IndexError"),
         ("n: [0.33, 0.25, 1024]", "n: abc", "cannot be built"),
@@ -119,7 +119,7 @@ def test_a_wrong_row_is_named(fails, in_tmp, old, new, message):
         ("  - [116, 90, 156, 198, 373, 326] # P5/32\n", "", "row 24: anchors for 2 levels, but the head gets 3"),
         ("[116, 90, 156, 198, 373, 326]", "[116, 90]", "row 24: the levels have 3, 3, 1 anchors"),
         ("[116, 90, 156, 198, 373, 326]", "[116, 90, 156, 198, 373]", "row 24: anchors of level 2"),
-        ("AnchorDetect, [nc, anchors]", "AnchorDetect, [nc, 3]", "row 24: anchors=3 is no list"),
+        ("AnchorDetect, [nc, anchors]", "AnchorDetect, [nc, 3]", "row 24: anchors=3 is not a list"),
         ("recipe: yolov5 ", "recipe: yolo5 ", "there is no recipe 'yolo5'"),
         ("C3, [128]", "C3(AKConv), [128]", "row 2: AKConv [1, {}]: missing a required argument: 'num_param'"),
     ],
@@ -152,7 +152,7 @@ def test_a_data_yaml_with_missing_images_is_named(fails, in_tmp):
 
 @pytest.mark.slow
 def test_the_whole_output_in_a_fresh_process_with_an_empty_home(tmp_path):
-    """Upstream greets on its first start on a machine; not before an error message."""
+    """Ultralytics prints a greeting on its first start; not before an error message."""
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "YOLO_CONFIG_DIR": str(tmp_path)}
     run = subprocess.run(
         [sys.executable, "-m", "akyolo.cli", "train", MODEL, "epochs=abc"],

@@ -1,4 +1,4 @@
-"""The exit code of every command: 2 for words that are wrong, 1 for failures of ours, 130 where it was interrupted."""
+"""Every command exits with 2 for wrong words, 1 for failures, 130 if interrupted."""
 
 import errno
 import os
@@ -18,13 +18,13 @@ def exit_code(*words):
     return 0
 
 
-def test_the_list_is_of_all_commands():
+def test_the_list_has_all_commands():
     assert {words[0] for words in EVERY} == {*MODES, *COMMANDS} and len(EVERY) == len(set(EVERY))
     assert {("data", "import", "voc-xml"), ("data", "prepare"), ("bench", "ops"), ("import", "weights")} <= set(EVERY)
 
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)
-def test_help_is_no_mistake(capfd, words):
+def test_help_exits_with_0(capfd, words):
     assert exit_code(*words, "--help") == 0
     out, err = capfd.readouterr()
     assert f"akyolo {words[0]}" in out and err == ""

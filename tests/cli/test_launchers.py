@@ -1,4 +1,4 @@
-"""Where runs are trained: the options, SLURM's job arrays, torchrun's script, and two processes at one run."""
+"""Launchers of runs: options, SLURM's job arrays, torchrun's script, and two processes at the same run."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from akyolo.cli.compare import operators, spec_of
-from akyolo.experiments.run.store import series
+from akyolo.cli.compare import comparison, read_operators
+from akyolo.experiments.spec.spec_file import table_text
 from tests.helpers.tiny_training import write_plain
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -72,7 +72,7 @@ def test_a_task_without_a_run_says_so(tmp_path, words, environment, message):
 
 @pytest.mark.training
 def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
-    """Both started at once."""
+    """Both are started at the same time."""
     monkeypatch.chdir(folder)
     settings = {
         "data": "data.yaml",
@@ -83,8 +83,9 @@ def test_of_two_processes_at_one_run_the_second_is_refused(folder, monkeypatch):
         "plots": False,
         "workers": 0,
     }
-    with series(folder / "two", spec_of("two", "tiny.yaml", operators("Conv", "1"), 1, settings)):
-        pass
+    (folder / "two").mkdir()
+    table = comparison("two", "tiny.yaml", read_operators("Conv", "1"), 1, settings)
+    (folder / "two" / "spec.yaml").write_text(table_text(table))
     command, pipe = [sys.executable, "-m", "akyolo.experiments.run.worker", "two", "Conv", "0"], subprocess.PIPE
     both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     try:
@@ -138,12 +139,12 @@ def test_the_script_of_torchrun_says_where_nodes_meet(tmp_path, environment, mee
 
 
 def test_several_nodes_need_a_head(tmp_path):
-    """Else each would wait for the others at itself."""
+    """Without it, each node would wait for the others at its own address."""
     node = script("torchrun", tmp_path, "model.yaml", NODES="2", PYTHON="echo")
     assert node.communicate() == ("", "HEAD is not set: name the node where 2 nodes meet\n") and node.returncode == 2
 
 
-def test_an_address_is_rays(in_tmp, fails):
+def test_an_address_needs_the_launcher_ray(in_tmp, fails):
     words = ["yolov8n.yaml", "--ops", "Conv", "--where", "1", "--address", "a:1"]
     assert fails("compare", *words) == "akyolo: --address: goes with --launcher ray\n"
 

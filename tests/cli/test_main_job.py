@@ -1,4 +1,4 @@
-"""The commands end to end, as a user runs them, in the current folder."""
+"""The commands, run as a user runs them."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ QUICK = ["imgsz=64", "batch=4", "nbs=4", "device=cpu", "workers=0", "optimizer=S
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A current folder with a space and more in its name, a model, images, and settings that point elsewhere."""
+    """Make a folder with model and images, a name beyond ASCII, and settings that name another folder."""
     folder = tmp_path_factory.mktemp("数据 集é")
     write_model(folder)
     write_images(folder, 8, 4)
@@ -43,7 +43,7 @@ def trained(folder):
     return run(folder, "train", "tiny.yaml", "data=data.yaml", "epochs=2", *QUICK)
 
 
-def test_train_ends_with_results_a_picture_and_three_commands(folder, trained):
+def test_train_ends_with_results_an_image_and_three_commands(folder, trained):
     home = folder / "runs" / "detect" / "train"
     assert not (folder / "elsewhere").exists()
     assert {"args.yaml", "results.csv", "results.png", "val_batch0_pred.jpg"} <= {f.name for f in home.iterdir()}
@@ -71,8 +71,8 @@ def test_the_next_commands_work(folder, trained):
     assert facts["layers"][1]["module"] == "AKConv" and facts["nc"] == 2
 
 
-def test_nothing_is_installed_behind_the_users_back(folder, trained):
-    """pip replaced by one that leaves a mark: a format whose package is missing is named instead."""
+def test_nothing_is_installed_without_being_told(folder, trained):
+    """A fake pip would leave a mark; a missing package is named instead."""
     (folder / "fake" / "pip").mkdir(parents=True)
     (folder / "fake" / "pip" / "__main__.py").write_text(f"open({str(folder / 'installed')!r}, 'w')")
     uv = folder / "fake" / "uv"
@@ -100,7 +100,7 @@ def test_a_finished_training_has_nothing_to_resume(folder, trained):
     assert done == ""
 
 
-def test_without_data_it_trains_on_the_embedded_set_and_the_users_arguments_win(folder):
+def test_without_data_it_trains_on_the_embedded_set_and_the_users_arguments_override(folder):
     out = run(folder, "train", "tiny.yaml", "epochs=1", "imgsz=32", "fraction=0.05", "name=embedded", "plots=False")
     for said in ("so this trains on the embedded set of shapes", "akyolo: recipe shapes: "):
         assert sum(said in line for line in out.splitlines()) == 1

@@ -69,7 +69,7 @@ def test_a_page_of_ours(capfd):
     main(["ops", "AKConv"])
     page = capfd.readouterr().out
     assert len(page.splitlines()) <= 24 and all(len(line) <= 100 for line in page.splitlines())
-    assert page.startswith("AKConv, also LDConv\nKernel of N taps at any initial shape,")
+    assert page.startswith("AKConv, also LDConv\nA kernel of N taps at any initial shape,")
     assert (
         "row           [c2, num_param, stride=1, {shape: null, offset: true, padding_mode: zeros, act: true}]" in page
     )
@@ -88,7 +88,7 @@ def test_the_list_has_an_entry_for_each_and_a_word_for_second_names(capfd):
     start = lines.index(
         "AKConv  [c2, num_param, stride=1, {shape: null, offset: true, padding_mode: zeros, act: true}]"
     )
-    assert lines[start + 1].startswith("    Kernel of N taps")
+    assert lines[start + 1].startswith("    A kernel of N taps")
     assert all(len(line) <= 100 for line in lines)
     main(["ops", "--json"])
     assert sorted(facts["name"] for facts in json.loads(capfd.readouterr().out)) == registered_names()

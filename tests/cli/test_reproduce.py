@@ -1,4 +1,4 @@
-"""`akyolo reproduce`, with trainings of seconds: killed, resumed, rendered; and what it refuses."""
+"""`akyolo reproduce`, with trainings of seconds: killed, resumed and rendered; and wrong words."""
 
 import json
 import subprocess
@@ -62,7 +62,7 @@ def start(folder, *words):
 
 @pytest.fixture(scope="module")
 def reproduced(folder):
-    """Two tables; the command was killed in its first training, and the same command went on."""
+    """Two tables; the command was killed in its first training, then the same command resumed it."""
     home = folder / "runs" / "reproduce" / "mine" / "3" / "baseline-seed0"
     process = start(folder, *BOTH)
     wait_for(home / "weights" / "last.pt", process)
@@ -81,7 +81,7 @@ def records_of(home):
 
 
 @pytest.mark.training
-def test_a_killed_command_goes_on_where_it_was(reproduced):
+def test_a_killed_command_resumes(reproduced):
     home, out = reproduced
     records = records_of(home)
     assert records.keys() == {"3/baseline-seed0", "3/N=5-seed0", "sizes/baseline-seed0"}
@@ -101,7 +101,7 @@ def test_a_record_holds_what_the_table_states_and_what_was_used(reproduced):
 
 
 @pytest.mark.training
-def test_its_tables_are_beside_the_papers_by_their_protocols_and_say_what_was_shortened(reproduced):
+def test_its_tables_stand_next_to_the_papers_and_say_what_was_shortened(reproduced):
     home, out = reproduced
     for table, names in {"3": ["P", "mAP"], "sizes": ["AP50", "AP"]}.items():
         text = (home / table / "table.md").read_text()
@@ -165,9 +165,10 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
     with FileLock(home / "sizes" / ".lock"):
         assert "mine/sizes: is being run by another process" in fails(capfd, *BOTH[:2], "--table", "sizes", *BOTH[4:])
     longer = [word.replace("epochs=5", "epochs=6") for word in BOTH]
-    assert "mine/3: holds other runs: epochs is 5 there, 6 here\n  use another --name" in fails(capfd, *longer)
+    message = "mine/3: has other runs: epochs is 5 in spec.yaml, {} in the command\n  use another --name"
+    assert message.format(6) in fails(capfd, *longer)
     stated = [word for word in BOTH if word != "epochs=5"]
-    assert "mine/3: holds other runs: epochs is 5 there, 300 here\n  use another --name" in fails(capfd, *stated)
+    assert message.format(300) in fails(capfd, *stated)
 
 
 @pytest.mark.parametrize(
@@ -176,9 +177,13 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--table", "4"], "--table: there is no table '4'\n  known: 3, elsewhere, sizes"),
         (["--table", "3", "--rows", "N=55"], "--rows: there is no row 'N=55'\n  did you mean 'N=5'?"),
         (["--table", "3", "--seeds", "0"], "--seeds: 0 must be a whole number of at least 1"),
-        (["--table", "3", "--name", "../up"], "'../up' is no name for a folder"),
-        (["--table", "3", "--name", ""], "'' is no name for a folder"),
-        (["--table", "3"], "table 3: where tiny-set lies is not said\n  `akyolo data prepare voc --root DIR` makes it"),
+        (["--table", "3", "--name", "../up"], "'../up' cannot name a folder"),
+        (["--table", "3", "--name", ""], "'' cannot name a folder"),
+        (
+            ["--table", "3"],
+            "table 3: tiny-set is only a name; its data YAML must be given\n"
+            "  `akyolo data prepare voc --root DIR` makes it",
+        ),
         (["--table", "3", "data=no.yaml"], "table 3: there is no data set file 'no.yaml'"),
         (["--table", "3", "data=shapes.yaml"], "table 3: shapes.yaml has 6 classes, tiny-set has 2"),
         (["data=data.yaml"], "data= is one data set, and the tables are on other-set, tiny-set\n  choose by --table"),
@@ -187,12 +192,12 @@ def test_a_second_process_and_other_settings_are_refused(folder, reproduced, mon
         (["--table", "3", "--rows", "baseline", "N=5"], "'N=5' is a row\n  write --rows 'N=5'"),
         (["--table", "3", "epoch=3", "data=data.yaml"], "table 3: unknown argument 'epoch'\n  did you mean 'epochs'"),
         (["--table", "3", "iou=2", "data=data.yaml"], "table 3: "),
-        (["3"], "'3' is no key=value\n  tables are named by --table"),
+        (["3"], "'3' is not key=value\n  tables are named by --table"),
         (["--static", "epochs=3"], "--static trains nothing"),
         (["--spec", "none.yaml"], "none.yaml: cannot be read as a spec: "),
         (
             ["--spec", "typing.yaml"],
-            "typing.yaml: is no spec: table 3: unknown key 'setings'\n  did you mean 'settings'",
+            "typing.yaml: is not a valid spec: table 3: unknown key 'setings'\n  did you mean 'settings'",
         ),
         (["--spec", "seeded.yaml", "--table", "3", "data=data.yaml"], "table 3: seed: reproduce sets it itself"),
         (["--spec", "scored.yaml", "--table", "3", "data=data.yaml"], "table 3: there is no protocol 'coca'"),
@@ -229,12 +234,12 @@ def test_a_mistake_is_named_and_nothing_written(folder, tmp_path, monkeypatch, c
 
 @pytest.mark.training
 def test_a_failed_run_is_named_and_the_rest_goes_on(folder, monkeypatch, capfd):
-    """Exit code 1; without a training, since `akyolo.experiments.launch.local` has those."""
+    """The exit code is 1. Nothing is trained: `run_here` is replaced."""
     monkeypatch.chdir(folder)
     codes = iter([3, -9])
     monkeypatch.setattr("akyolo.experiments.launch.local.run_here", lambda *run: next(codes))
     with pytest.raises(SystemExit) as stop:
         main(["reproduce", *BOTH[:2], "--name", "failing", "--table", "3", *BOTH[4:]])
-    found = "akyolo: 2 failed: runs/reproduce/failing/3/baseline-seed0 (exit code 3), "
-    assert stop.value.code == 1 and f"{found}runs/reproduce/failing/3/N=5-seed0 (signal 9); " in capfd.readouterr().err
+    first = "akyolo: 2 failed: runs/reproduce/failing/3/baseline-seed0 (exit code 3), "
+    assert stop.value.code == 1 and f"{first}runs/reproduce/failing/3/N=5-seed0 (signal 9); " in capfd.readouterr().err
     assert (folder / "runs/reproduce/failing/3/table.md").read_text().count("not run") == 2 * 2 + 2 * 4

@@ -1,4 +1,4 @@
-"""`akyolo val ... protocol=` and `akyolo score`: one file under all protocols, and what is refused in one line."""
+"""`akyolo val ... protocol=` and `akyolo score`: one file under all protocols, and refusals in one line."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ EVALUATION = ("imgsz=64", "batch=4", "device=cpu", "workers=0", "plots=False", "
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with weights that have learned nothing, a data set, and nothing else."""
+    """Return a folder with untrained weights and a data set."""
     folder = tmp_path_factory.mktemp("score")
     akyolo.YOLO(write_model(folder, PLAIN)).save(folder / "best.pt")
     write_images(folder, 2, 5)
@@ -28,7 +28,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stored(made):
-    """Its detections."""
+    """Return their detections."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(made)
         main(["val", "best.pt", "data=data.yaml", "protocol=yolov7", *EVALUATION])
@@ -50,16 +50,16 @@ def test_all_protocols_as_a_table_and_as_json(stored, capfd):
     assert [line.split()[0] for line in table.splitlines()[::2]] == list(PROTOCOLS)
     main(["score", str(stored), "--protocol", "all", "--json"])
     scores = json.loads(capfd.readouterr().out)
-    assert [one["protocol"] for one in scores] == list(PROTOCOLS)
-    for one in scores:
-        assert one.keys() == KEYS and (one["nms_iou"], one["max_det"], one["images"]) == (0.6, 50, 5)
-        assert all(value is None or 0 <= value <= 1 for value in one["metrics"].values())
-    assert len({one["labels_sha256"] for one in scores}) == 1
+    assert [score["protocol"] for score in scores] == list(PROTOCOLS)
+    for score in scores:
+        assert score.keys() == KEYS and (score["nms_iou"], score["max_det"], score["images"]) == (0.6, 50, 5)
+        assert all(value is None or 0 <= value <= 1 for value in score["metrics"].values())
+    assert len({score["labels_sha256"] for score in scores}) == 1
 
 
 def test_some_protocols(stored, capfd):
     main(["score", str(stored), "--protocol", "visdrone,coco", "--json"])
-    assert [one["protocol"] for one in json.loads(capfd.readouterr().out)] == ["visdrone", "coco"]
+    assert [score["protocol"] for score in json.loads(capfd.readouterr().out)] == ["visdrone", "coco"]
 
 
 def test_a_data_set_that_has_moved(stored, made, tmp_path, fails, capfd):
@@ -67,9 +67,9 @@ def test_a_data_set_that_has_moved(stored, made, tmp_path, fails, capfd):
     moved = tmp_path / "elsewhere" / "data.yaml"
     moved.write_text((made / "data.yaml").read_text().replace(str(made), str(moved.parent)))
     main(["score", str(stored), "--data", str(moved), "--json"])
-    there = capfd.readouterr().out
+    moved_scores = capfd.readouterr().out
     main(["score", str(stored), "--json"])
-    assert capfd.readouterr().out == there
+    assert capfd.readouterr().out == moved_scores
     label = moved.parent / "data" / "labels" / "val" / "02.txt"
     label.write_text(label.read_text().replace("0 ", "1 ", 1))
     assert "has other labels (" in fails("score", str(stored), "--data", str(moved))
@@ -101,28 +101,28 @@ def test_what_is_refused(stored, made, fails, words, reason):
 
 
 def test_results_of_another_program(tmp_path, fails, capfd):
-    truth, results = tmp_path / "gt.json", tmp_path / "results.json"
-    pictures = [{"id": n, "file_name": f"{n}.jpg", "width": 90, "height": 60} for n in (4, 8)]
+    ground_truth, results = tmp_path / "gt.json", tmp_path / "results.json"
+    images = [{"id": n, "file_name": f"{n}.jpg", "width": 90, "height": 60} for n in (4, 8)]
     objects = [{"id": n, "image_id": n, "category_id": 7, "bbox": [n, 5, 30, 20], "area": 600} for n in (4, 8)]
     categories = [{"id": 7, "name": "cat"}]
-    truth.write_text(json.dumps({"images": pictures, "annotations": objects, "categories": categories}))
+    ground_truth.write_text(json.dumps({"images": images, "annotations": objects, "categories": categories}))
     rows = [{"image_id": 8, "category_id": 7, "bbox": [8, 5, 30, 20], "score": 0.5}]
     results.write_text(json.dumps(rows))
-    main(["score", str(results), "--annotations", str(truth), "--protocol", "coco,visdrone", "--json"])
+    main(["score", str(results), "--annotations", str(ground_truth), "--protocol", "coco,visdrone", "--json"])
     coco, visdrone = json.loads(capfd.readouterr().out)
     assert coco["metrics"]["AP"] == pytest.approx(51 / 101) and visdrone["metrics"]["AP"] == 0.5
     assert coco["images"] == 2 and coco["nms_iou"] is None and coco["max_det"] is None
     for wrong, reason in (({"image_id": 5}, "5 is an id that"), ({"category_id": 1}, "1 is an id that")):
         results.write_text(json.dumps([{**rows[0], **wrong}]))
-        assert reason in fails("score", str(results), "--annotations", str(truth))
+        assert reason in fails("score", str(results), "--annotations", str(ground_truth))
     for wrong in ({"score": float("nan")}, {"score": None}, {"score": 95}, {"bbox": [8, 5, float("inf"), 20]}):
         results.write_text(json.dumps([{**rows[0], **wrong}]))
         assert "results.json: is no json of results (a box that is" in fails(
-            "score", str(results), "--annotations", str(truth)
+            "score", str(results), "--annotations", str(ground_truth)
         )
     for text in ('{"a": 1}', "[3]", "[", '[{"image_id": 8, "category_id": 7, "bbox": [1, 2], "score": 1}]'):
         results.write_text(text)
-        assert "results.json: " in fails("score", str(results), "--annotations", str(truth))
+        assert "results.json: " in fails("score", str(results), "--annotations", str(ground_truth))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_without_a_file_the_yaml_alone_is_on_stdout(in_tmp, capfd):
 def test_there_and_back_for_another_task_and_a_name_without_scale(in_tmp, capfd):
     main(["swap", "yolo11s-seg.yaml", *TO_AKCONV5, "-o", "mine.yml"])
     warning = capfd.readouterr().err
-    assert "akyolo: mine.yml names no scale of n, s, m, l, x, so n is taken; a name like yolov8s-" in warning
+    assert "akyolo: mine.yml names no scale of n, s, m, l, x, so n is used; a name like yolov8s-" in warning
     main(["swap", "mine.yml", *BACK])
     base = read_model_yaml("yolo11s-seg.yaml")
     assert yaml.safe_load(capfd.readouterr().out) == {
@@ -87,8 +87,8 @@ def beside(in_tmp):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["yolov8n.yaml", *TO_AKCONV5, "-o", "there.yaml"], "-o there.yaml is there already"),
-        (["yolov8n.yaml", *TO_AKCONV5, "-o", "dangling.yaml"], "-o dangling.yaml is there already"),
+        (["yolov8n.yaml", *TO_AKCONV5, "-o", "there.yaml"], "-o there.yaml already exists"),
+        (["yolov8n.yaml", *TO_AKCONV5, "-o", "dangling.yaml"], "-o dangling.yaml already exists"),
         (["yolov8n.yaml", *TO_AKCONV5, "-o", "no/mine.yaml"], "-o no/mine.yaml: there is no folder 'no'"),
         (["yolov8n.yaml", *TO_AKCONV5, "-o", "file/mine.yaml"], "-o file/mine.yaml: there is no folder 'file'"),
         (["yolov8n.yaml", *TO_AKCONV5, "-o", "mine.txt"], "-o mine.txt must end in .yaml or .yml"),
@@ -100,7 +100,7 @@ def beside(in_tmp):
         ),
         (
             ["yolov8n.yaml", *BACK, "-o", "mine.yaml"],
-            "downsample changes nothing: row 1, 3, 5, 7, 16, 19 already is so",
+            "downsample changes nothing: this operator is already in rows 1, 3, 5, 7, 16, 19",
         ),
         (
             ["yolov8m.yaml", "--op", "AKConv", "--args", "5", "--where", "elan_last"],
@@ -108,15 +108,15 @@ def beside(in_tmp):
         ),
         (["yolov8n.yaml", "--op", "AKConv", "--args", "5", "--where", "9"], "yolov8n.yaml, row 9: SPPF [1024, 5]"),
         (["yolov8n.yaml", "--op", "AKConv", "--args", "-5", "--where", "3"], "AKConv: num_param=-5 must be"),
-        (["yolov8n.yaml", "--op", "AKConv", "--args", "[5", "--where", "3"], "--args '[5' is no YAML: "),
-        (["yolov8n.yaml", "--op", "AKConv", "--args", "2001-99-99", "--where", "3"], "--args '2001-99-99' is no YAML"),
+        (["yolov8n.yaml", "--op", "AKConv", "--args", "[5", "--where", "3"], "--args '[5' is not YAML: "),
+        (["yolov8n.yaml", "--op", "AKConv", "--args", "2001-99-99", "--where", "3"], "--args '2001-99-99' is not YAML"),
         (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape"], "--kw 'shape' needs a key and a value"),
         (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=a", "--kw", "shape=b"], "--kw gives 'shape' twice"),
-        (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=[1"], "--kw 'shape=[1' is no YAML"),
+        (["yolov8n.yaml", *TO_AKCONV5, "--kw", "shape=[1"], "--kw 'shape=[1' is not YAML"),
         (["yolov8q.yaml", *TO_AKCONV5], "there is no model file 'yolov8q.yaml'"),
         (["broken.yaml", *TO_AKCONV5], "broken.yaml, line 1: not valid YAML"),
-        (["best.pt", *TO_AKCONV5], "best.pt is no model YAML"),
-        ([".", *TO_AKCONV5], ". is no model YAML"),
+        (["best.pt", *TO_AKCONV5], "best.pt is not a model YAML"),
+        ([".", *TO_AKCONV5], ". is not a model YAML"),
         (["folder.yaml", *TO_AKCONV5], "there is no model file 'folder.yaml'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -22,7 +22,7 @@ def test_every_public_name_has_its_reference(site):
     text = (site / "api.html").read_text(encoding="utf-8")
     second_names = {"LDConv"}  # on the page of AKConv
     assert not [name for name in {*akyolo.__all__} - second_names if f'id="akyolo.{name}"' not in text]
-    assert "&gt;&gt;&gt;" in text
+    assert "&gt;&gt;&gt;" in text and "c1*c2*num_param + 2*c2" in text
 
 
 def test_nothing_comes_from_elsewhere(site):

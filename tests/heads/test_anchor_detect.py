@@ -116,8 +116,8 @@ def test_half_precision_is_decoded_in_float32(dtype):
     head = a_head().to(dtype).eval()
     y, preds = head(features(dtype=dtype))
     assert y.dtype == dtype
-    assert head.decoded(preds["raw"]).dtype == torch.float32
-    whole = copy.deepcopy(head).float().decoded([maps.float() for maps in preds["raw"]])
+    assert head.decode_predictions(preds["raw"]).dtype == torch.float32
+    whole = copy.deepcopy(head).float().decode_predictions([maps.float() for maps in preds["raw"]])
     assert torch.equal(y[:, :4], whole[..., :4].transpose(1, 2).to(dtype))
 
 

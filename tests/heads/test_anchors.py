@@ -25,23 +25,23 @@ def test_flat_lists_and_lists_of_pairs_mean_the_same():
 @pytest.mark.parametrize(
     ("anchors", "message"),
     [
-        (None, "is no list"),
-        (3, "is no list"),
-        ("10,13", "is no list"),
+        (None, "is not a list"),
+        (3, "is not a list"),
+        ("10,13", "is not a list"),
         (FLAT[:1], "1 levels, but the head gets 2"),
         ([*FLAT, FLAT[0]], "3 levels, but the head gets 2"),
-        ([FLAT[0], FLAT[1][:4]], "3, 2 anchors: not the same number"),
+        ([FLAT[0], FLAT[1][:4]], "3, 2 anchors: all must have the same number"),
         ([FLAT[0], FLAT[1][:5]], "level 1: .*5 numbers: a height is missing"),
-        ([FLAT[0], []], "level 1: .* is no list of widths"),
-        ([FLAT[0], 7], "level 1: 7 is no list of widths"),
-        ([[[1, 2, 3]], [[1, 2]]], "level 0: .*no pair"),
-        ([[1, [2, 3]], [1, 2]], r"holds \[2, 3\], which is not a positive, finite"),
-        ([[True, 2], [1, 2]], "holds True, which is not a positive, finite"),
-        ([["1", 2], [1, 2]], "holds '1', which is not a positive, finite"),
-        ([[0, 2], [1, 2]], "holds 0, which is not a positive, finite"),
-        ([[1, 2], [1, -2]], "holds -2, which is not a positive, finite"),
-        ([[float("nan"), 2], [1, 2]], "holds nan, which is not a positive, finite"),
-        ([[float("inf"), 2], [1, 2]], "holds inf, which is not a positive, finite"),
+        ([FLAT[0], []], "level 1: .* is not a list of widths"),
+        ([FLAT[0], 7], "level 1: 7 is not a list of widths"),
+        ([[[1, 2, 3]], [[1, 2]]], "level 0: .*not a pair"),
+        ([[1, [2, 3]], [1, 2]], r"has \[2, 3\], which is not a positive, finite"),
+        ([[True, 2], [1, 2]], "has True, which is not a positive, finite"),
+        ([["1", 2], [1, 2]], "has '1', which is not a positive, finite"),
+        ([[0, 2], [1, 2]], "has 0, which is not a positive, finite"),
+        ([[1, 2], [1, -2]], "has -2, which is not a positive, finite"),
+        ([[float("nan"), 2], [1, 2]], "has nan, which is not a positive, finite"),
+        ([[float("inf"), 2], [1, 2]], "has inf, which is not a positive, finite"),
         ([[1e39, 2], [1, 2]], "which is not a positive, finite"),
     ],
 )
@@ -153,7 +153,7 @@ def test_boxes_of_one_size_are_fitted_too():
 
 
 def test_many_boxes_are_sampled(monkeypatch):
-    monkeypatch.setattr("akyolo.heads.anchor_fit.MOST_BOXES", 40)
+    monkeypatch.setattr("akyolo.heads.anchor_fit.MAX_BOXES", 40)
     seen = []
     monkeypatch.setattr("akyolo.heads.anchor_fit._clusters", lambda wh, *_: seen.append(len(wh)) or wh[:6])
     assert fit_anchors(clouds(1000), 3, 2, 4.0).shape == (3, 2, 2)

@@ -61,7 +61,10 @@ def test_dropout_acts_in_training_alone():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"head": ["nc"], "source": [-1]}, "row 1: Classifier is a head: the last row, once, which looks at one row"),
+        (
+            {"head": ["nc"], "source": [-1]},
+            "row 1: Classifier is a head: it must be the last row, with 1 repeat and one input row",
+        ),
         ({"head": ["nc"], "repeats": 2}, "row 1: Classifier is a head"),
         ({"head": []}, "row 1: Classifier []: missing a required argument: 'nc'"),
         ({"head": ["nc", 3]}, "row 1: Classifier ['nc', 3]: too many"),
@@ -82,5 +85,5 @@ def test_a_wrong_row_is_refused(row, message):
 def test_it_ends_the_model():
     cfg = {"nc": 3, "yaml_file": "my.yaml", "backbone": [[-1, 1, "Classifier", ["nc"]]]}
     cfg["head"] = [[-1, 1, "Conv", [8]]]
-    with pytest.raises(RowError, match="row 0: Classifier is a head: the last row"):
+    with pytest.raises(RowError, match="row 0: Classifier is a head: it must be the last row"):
         ClassificationModel(cfg, verbose=False)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akyolo.heads.assign import Positives, match_by_ratio
-from akyolo.heads.losses import AnchorCriterion, LossOptions, anchor_loss, scaled_gains
+from akyolo.heads.losses import AnchorCriterion, LossOptions, anchor_loss, scale_gains
 from akyolo.upstream_blocks import bbox_iou
 from tests.helpers.small_batches import ANCHORS, CLASSES, IMAGES, SIZES, STRIDES, some_raw, some_targets
 
@@ -134,7 +134,7 @@ def test_saturated_logits_have_a_finite_loss_and_slope(size, gamma):
 
 
 def test_gains_are_scaled_to_the_model():
-    scaled = scaled_gains(ODD, nc=20, levels=2, imgsz=320)
+    scaled = scale_gains(ODD, nc=20, levels=2, imgsz=320)
     assert (scaled.box, scaled.obj, scaled.cls) == pytest.approx((0.3 * 1.5, 0.7 * 0.25 * 1.5, 0.9 * 0.25 * 1.5))
     assert replace(scaled, box=ODD.box, obj=ODD.obj, cls=ODD.cls) == ODD
 
@@ -160,7 +160,7 @@ def test_the_criterion_scales_the_gains_and_multiplies_by_the_batch():
     targets, raw = some_targets(3, 7).float(), some_raw(3, torch.float32)
     raw[0].requires_grad_()
     loss, items = criterion()({"feats": [], "raw": raw}, batch_of(targets))
-    expected = by_loops(raw, targets, matched(targets), scaled_gains(ODD, CLASSES, 2, 80))
+    expected = by_loops(raw, targets, matched(targets), scale_gains(ODD, CLASSES, 2, 80))
     torch.testing.assert_close(loss, expected * IMAGES, rtol=1e-4, atol=1e-6)
     assert loss.requires_grad and list(items) == ["box_loss", "obj_loss", "cls_loss"]
     assert not any(item.requires_grad for item in items.values())

@@ -1,10 +1,10 @@
-"""Records without a training."""
+"""Make records without a training."""
 
 from akyolo.experiments.run.records import Record
 
 
 def record(**changes):
-    """A record of the row Conv with seed 0."""
+    """Return a record of the row Conv with seed 0."""
     fields = {
         "table": "t",
         "row": "Conv",

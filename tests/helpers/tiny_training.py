@@ -1,4 +1,4 @@
-"""A model and images so small that a whole training takes a second, and how one that was killed is looked at."""
+"""Write models and images so small that a training takes a second."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ head:
   - [[2], 1, Detect, [nc]]
 """
 PLAIN = MODEL.replace("AKConv, [16, 5, 2]", "Conv, [16, 3, 2]").replace("AKConv, [32, 3, 2]", "Conv, [32, 3, 2]")
-# the same backbone under an anchor head
+# The same backbone under an anchor head.
 ANCHORED = (
     MODEL.replace("Detect, [nc]", "AnchorDetect, [nc, anchors]")
     + """
@@ -32,18 +32,18 @@ anchors:
 
 
 def write_model(folder: Path, text: str = MODEL) -> str:
-    """A detector with two AKConv rows, or none."""
+    """Write a detector with two AKConv rows, or another text; return its path."""
     file = folder / "tiny.yaml"
     file.write_text(text)
     return str(file)
 
 
 def write_images(folder: Path, train: int, val: int) -> str:
-    """A data YAML over that many 64 px images, a bright box in each."""
+    """Write 64 px images with a bright box in each; return the data YAML."""
     random = np.random.default_rng(0)
     for split, count in {"train": train, "val": val}.items():
-        for kind in ("images", "labels"):
-            (folder / "data" / kind / split).mkdir(parents=True)
+        for content in ("images", "labels"):
+            (folder / "data" / content / split).mkdir(parents=True)
         for number in range(count):
             image = random.integers(0, 90, (64, 64, 3), dtype=np.uint8)
             x, y = random.integers(4, 28, 2)
@@ -58,14 +58,14 @@ def write_images(folder: Path, train: int, val: int) -> str:
 
 
 def write_plain(folder: Path) -> Path:
-    """What whole commands are tried on: the model without AKConv as tiny.yaml, three steps an epoch as data.yaml."""
+    """Write a plain model as tiny.yaml, and data.yaml with three steps an epoch."""
     write_model(folder, PLAIN)
     write_images(folder, 12, 4)
     return folder
 
 
 def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    """Until the file is there; a process that ends before, or takes minutes, has failed."""
+    """Wait for a file; fail if the process ends before, or takes minutes."""
     deadline = time.time() + 300
     while not file.exists():
         if process.poll() is not None or time.time() > deadline:
@@ -75,7 +75,7 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
 
 
 def check_resumed(home: Path, epochs: int = 3) -> None:
-    """By its record: one start, one resume, every epoch once."""
+    """Check by its record that a run started once, resumed once, and trained every epoch once."""
     record = json.loads((home / "record.json").read_text())
     first, second = record["starts"]
     assert first["epoch"] == 1 and second["epoch"] in range(2, epochs + 1)
@@ -85,7 +85,7 @@ def check_resumed(home: Path, epochs: int = 3) -> None:
 
 
 def arguments(folder: Path, **changes: Any) -> dict[str, Any]:
-    """What every tiny training is given; two epochs of three steps when there are 12 images."""
+    """Return the arguments of a tiny training: two epochs of three steps with 12 images."""
     return {
         "project": str(folder / "runs"),
         "epochs": 2,

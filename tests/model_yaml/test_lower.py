@@ -73,9 +73,9 @@ def test_rows_of_the_head_count_on():
         ([-1, 1.5, "Conv", [128, 5]], "repeats=1.5"),
         (["up", 1, "Conv", [128, 5]], "from='up'"),
         ([-1, 1, 7, [128]], "module 7"),
-        ([-1, 1, "Conv"], "is no row"),
-        ("Conv", "is no row"),
-        ([-1, 1, "Conv", 64], "is no row"),
+        ([-1, 1, "Conv"], "is not a row"),
+        ("Conv", "is not a row"),
+        ([-1, 1, "Conv", 64], "is not a row"),
     ],
 )
 def test_a_wrong_row_names_file_row_and_remedy(row, message):

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from akyolo.errors import RowError
 from akyolo.ops import deform_conv as module
-from akyolo.ops.deform_conv import DeformConv, ModulatedDeformConv, by_sampling, by_torchvision, deform_conv
+from akyolo.ops.deform_conv import (
+    DeformConv,
+    ModulatedDeformConv,
+    deform_by_sampling,
+    deform_by_torchvision,
+    deform_conv,
+)
 from akyolo.upstream_blocks import Conv
 from tests.helpers.contract import OperatorContract, shake
 
@@ -108,7 +114,7 @@ def test_the_sampler_and_torchvision_agree(k, stride, dilation, groups, parts, m
         values[4] = None
     if channels_last:
         values[0] = values[0].to(memory_format=torch.channels_last)
-    ours, theirs = (with_gradients(f, values, stride, dilation) for f in (by_sampling, by_torchvision))
+    ours, theirs = (with_gradients(f, values, stride, dilation) for f in (deform_by_sampling, deform_by_torchvision))
     for found, expected in zip(ours, theirs, strict=True):
         assert torch.allclose(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -121,12 +127,12 @@ def test_padding_is_what_stands_above_and_left(k, dilation, padding, h, w):
     offset = torch.zeros(2, 2 * k * k, h, w, dtype=torch.float64)
     expected = F.conv2d(x, weight, bias, 1, padding, dilation)
     assert expected.shape[-2:] == (h, w)
-    for realisation in (deform_conv, by_torchvision):
+    for realisation in (deform_conv, deform_by_torchvision):
         found = realisation(x, offset, weight, bias, 1, padding, dilation, None)
         assert torch.allclose(found, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("realisation", [by_sampling, by_torchvision])
+@pytest.mark.parametrize("realisation", [deform_by_sampling, deform_by_torchvision])
 @pytest.mark.parametrize(("dy", "dx"), [(1, 0), (0, 2), (-3, 1)])
 def test_an_offset_of_whole_pixels_shifts_the_input(dy, dx, realisation):
     x, offset, weight, _, _ = drawn(4, 5, 3, 1, 1, 1, 2)
@@ -137,7 +143,7 @@ def test_an_offset_of_whole_pixels_shifts_the_input(dy, dx, realisation):
     assert torch.allclose(found, F.conv2d(shifted, weight), atol=1e-12)
 
 
-@pytest.mark.parametrize("realisation", [by_sampling, by_torchvision])
+@pytest.mark.parametrize("realisation", [deform_by_sampling, deform_by_torchvision])
 def test_a_tap_moves_alone_row_before_column(realisation):
     x, offset, weight, _, _ = drawn(4, 5, 3, 1, 1, 1, 1)
     offset.zero_()
@@ -153,7 +159,7 @@ def test_a_tap_moves_alone_row_before_column(realisation):
     assert torch.allclose(realisation(x, offset, weight, None, 1, 1, 1, None), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("realisation", [by_sampling, by_torchvision])
+@pytest.mark.parametrize("realisation", [deform_by_sampling, deform_by_torchvision])
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_offset_groups_and_masks_act_on_their_channels_only(part, realisation):
     x, offset, weight, bias, mask = drawn(6, 5, 3, 2, 1, 1, 3)
@@ -168,7 +174,7 @@ def test_offset_groups_and_masks_act_on_their_channels_only(part, realisation):
     assert torch.allclose(after, realisation(x, offset, weight, bias, 2, 1, 1, mask), atol=1e-12)
 
 
-@pytest.mark.parametrize("realisation", [by_sampling, by_torchvision])
+@pytest.mark.parametrize("realisation", [deform_by_sampling, deform_by_torchvision])
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
 def test_a_non_finite_offset_gives_nan_there(wrong, realisation):
     x, offset, weight, bias, mask = drawn(4, 5, 3, 1, 1, 1, 1)
@@ -177,19 +183,19 @@ def test_a_non_finite_offset_gives_nan_there(wrong, realisation):
     assert y[1, :, 3, 4].isnan().all() and y.isnan().sum() == 5
 
 
-@pytest.mark.parametrize("realisation", [by_sampling, by_torchvision])
+@pytest.mark.parametrize("realisation", [deform_by_sampling, deform_by_torchvision])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_blended_in_float32(dtype, realisation):
     """Columns up to 299 and fractions of pixels, which no 16 bits hold."""
     x, offset, weight, bias, mask = drawn(4, 5, 3, 1, 1, 1, 1, size=(5, 300), dtype=dtype)
     arguments = [value.double() for value in (x, offset, weight, bias)]
     y = realisation(x, offset, weight, bias, 1, 1, 1, mask)
-    expected = by_sampling(*arguments, 1, 1, 1, mask.double())
+    expected = deform_by_sampling(*arguments, 1, 1, 1, mask.double())
     assert y.dtype == dtype
     assert (y.double() - expected).norm() < 5 * torch.finfo(dtype).eps * expected.norm()
 
 
-@pytest.mark.parametrize("realisation", [by_sampling, by_torchvision])
+@pytest.mark.parametrize("realisation", [deform_by_sampling, deform_by_torchvision])
 def test_offsets_of_half_precision_move_a_map_of_single(realisation):
     """As under autocast, where the map may come from outside."""
     x, offset, weight, bias, mask = drawn(4, 5, 3, 2, 1, 1, 1, dtype=torch.float32)
@@ -201,10 +207,10 @@ def test_offsets_of_half_precision_move_a_map_of_single(realisation):
 @pytest.mark.parametrize(
     ("device", "capturing", "chosen"),
     [
-        ("cpu", False, "by_sampling"),
-        ("mps", False, "by_sampling"),
-        ("cuda", False, "by_torchvision"),
-        ("cuda", True, "by_sampling"),
+        ("cpu", False, "deform_by_sampling"),
+        ("mps", False, "deform_by_sampling"),
+        ("cuda", False, "deform_by_torchvision"),
+        ("cuda", True, "deform_by_sampling"),
     ],
 )
 def test_one_realisation_per_device(device, capturing, chosen, monkeypatch):
@@ -214,12 +220,10 @@ def test_one_realisation_per_device(device, capturing, chosen, monkeypatch):
     x = Elsewhere()
     x.device = torch.device(device)
     called = []
-    for name in ("by_sampling", "by_torchvision"):
+    for name in ("deform_by_sampling", "deform_by_torchvision"):
         monkeypatch.setattr(module, name, lambda *_, name=name: called.append(name))
     monkeypatch.setattr(module, "captures_a_graph", lambda: capturing)
-    monkeypatch.setattr(module, "memory_format", lambda x: None)
-    monkeypatch.setattr(module, "converted", lambda x, to: x)
-    deform_conv(x, None, torch.ones(1, 1, 3, 3))
+    deform_conv.__wrapped__(x, None, torch.ones(1, 1, 3, 3))
     assert called == [chosen]
 
 

@@ -12,15 +12,9 @@ from hypothesis import strategies as st
 
 from akyolo.cost import cost
 from akyolo.errors import RowError
-from akyolo.ops.deform_kernel import (
-    DeformKernel,
-    DeformKernelConv,
-    GlobalDeformKernel,
-    deform_kernel,
-    deform_kernel_conv,
-    global_deform_kernel,
-    sampled_kernels,
-)
+from akyolo.layers import sampled_kernels
+from akyolo.ops.deform_kernel import DeformKernel, DeformKernelConv, deform_kernel, deform_kernel_conv
+from akyolo.ops.global_deform_kernel import GlobalDeformKernel, global_deform_kernel
 from akyolo.registry import operator
 from tests.helpers.contract import OperatorContract, shake
 

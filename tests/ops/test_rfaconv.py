@@ -81,18 +81,18 @@ def sum_of_taps(channels: int, taps: int) -> torch.Tensor:
 @given(st.integers(1, 9), st.floats(-30, 30))
 @settings(max_examples=15, deadline=None)
 def test_attention_sums_to_1_over_the_taps_of_a_channel(taps, level):
-    scores = level * torch.randn(2, taps, 3, 4, 5, dtype=torch.float64)
+    scores = level * torch.randn(2, 3, taps, 4, 5, dtype=torch.float64)
     attention = rfaconv(torch.ones_like(scores), scores, sum_of_taps(3, taps))
     assert torch.allclose(attention, torch.ones(2, 3, 4, 5, dtype=torch.float64), atol=1e-12)
 
 
 @pytest.mark.parametrize("tap", range(4))
 def test_a_channel_whose_attention_is_on_one_tap_shows_its_feature(tap):
-    features, scores = torch.randn(2, 2, 4, 3, 5, 6, dtype=torch.float64)
-    scores[:, tap, 1] += 1e3
+    features, scores = torch.randn(2, 2, 3, 4, 5, 6, dtype=torch.float64)
+    scores[:, 1, tap] += 1e3
     shown = rfaconv(features, scores, sum_of_taps(3, 4))
-    assert torch.equal(shown[:, 1], features[:, tap, 1])
-    assert not torch.equal(shown[:, 0], features[:, tap, 0])
+    assert torch.equal(shown[:, 1], features[:, 1, tap])
+    assert not torch.equal(shown[:, 0], features[:, 0, tap])
 
 
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))
@@ -135,6 +135,6 @@ def test_impossible_arguments_are_refused(arguments, message):
 def test_function_and_module_are_one():
     op = shake(RFAConv(3, 6, 3, 2)).double().eval()
     x = torch.randn(2, 3, 12, 10, dtype=torch.float64)
-    of_both = op.features(x), op.attention(F.avg_pool2d(x, 3, 2, 1))
-    raw = rfaconv(*(rearrange(of, "b (c n) h w -> b n c h w", n=9) for of in of_both), op.conv.weight)
+    both = op.features(x), op.attention(F.avg_pool2d(x, 3, 2, 1))
+    raw = rfaconv(*(rearrange(taps, "b (c n) h w -> b c n h w", n=9) for taps in both), op.conv.weight)
     assert torch.allclose(op.act(op.bn(raw)), op(x), atol=1e-12)

@@ -13,7 +13,7 @@ from akyolo.sampling import PADDING_MODES, bilinear, sample
 
 @pytest.fixture(params=["bags", "grid_sample"])
 def realisation(request, monkeypatch):
-    monkeypatch.setattr(bilinear, "_by_grid", lambda x: request.param == "grid_sample")
+    monkeypatch.setattr(bilinear, "_uses_grid_sample", lambda x: request.param == "grid_sample")
 
 
 def scalar_reference(image, y, x, mode):
@@ -55,7 +55,7 @@ def test_both_realisations_agree(mode, monkeypatch):
     weight = torch.randn(2, 3, 4, 6, 5, dtype=torch.float64)
     results = []
     for by_grid in (False, True):
-        monkeypatch.setattr(bilinear, "_by_grid", lambda x, by_grid=by_grid: by_grid)
+        monkeypatch.setattr(bilinear, "_uses_grid_sample", lambda x, by_grid=by_grid: by_grid)
         seen = sample(x, yx, mode)
         results.append([seen, *torch.autograd.grad((seen * weight).sum(), (x, yx))])
     for bags, grid in zip(*results, strict=True):

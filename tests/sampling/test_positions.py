@@ -38,11 +38,11 @@ def test_a_written_shape_keeps_its_floats():
         (5, "f", "unknown shape 'f'"),
         (2, [[0, 0]], "1 points, but num_param=2"),
         (1, [[0, float("nan")]], "not finite"),
-        (1, [[0, 0, 0]], "no list of points"),
-        (1, [0, 0], "no list of points"),
-        (1, [[True, 0]], "no list of points"),
-        (1, [["1", 0]], "no list of points"),
-        (1, 7, "no list of points"),
+        (1, [[0, 0, 0]], "is not a list of points"),
+        (1, [0, 0], "is not a list of points"),
+        (1, [[True, 0]], "is not a list of points"),
+        (1, [["1", 0]], "is not a list of points"),
+        (1, 7, "is not a list of points"),
     ],
 )
 def test_impossible_shapes_are_refused(num_param, shape, message):

@@ -1,6 +1,8 @@
 """A model YAML and a rule in, the swapped YAML and its changed rows out."""
 
 import copy
+import inspect
+from collections import Counter
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from akyolo import registry
 from akyolo.errors import RowError
 from akyolo.model_yaml import model_yaml_text, row_text, scale_in
 from akyolo.resources import packaged
-from akyolo.swapping import SwapRule, swap
+from akyolo.swapping import SwapRule, convolutions, rewrite, swap
 
 AKCONV5 = SwapRule("AKConv", (5,), "downsample")
 PLACES = ("downsample", "bottleneck", "elan_last", "all3x3")
@@ -59,6 +61,9 @@ YOLOV5, YOLOV8 = (MODELS[f"cfg/models/{name}.yaml"] for name in ("v5/yolov5", "v
 
 def cfg(*rows):
     return {"nc": 3, "yaml_file": "my.yaml", "backbone": list(rows), "head": [[-1, 1, "Detect", ["nc"]]]}
+
+
+MIXED = cfg([-1, 1, "Conv", [64, 3, 2]], [-1, 1, "C2f", [64]], [-1, 1, "DWBottleneck", [64]])
 
 
 def swapped_row(row, rule):
@@ -435,18 +440,21 @@ def test_swapping_a_keyword_back_restores_the_base(name, where, op, keywords):
     [
         (SwapRule("AkConv", (5,), "downsample"), "unknown operator 'AkConv'\n  did you mean 'AKConv'"),
         (SwapRule("C2f", (5,), "downsample"), "unknown operator 'C2f'\n  known: AKConv, "),
-        (SwapRule("Conv", (5,), "downsample"), "Conv is written back as 3x3 only\n  its one argument is 3"),
-        (SwapRule("Conv", (), "downsample"), "Conv is written back as 3x3 only"),
-        (SwapRule("Conv", (3,), "downsample", {"g": 2}), "Conv is written back as 3x3 only"),
+        (SwapRule("Conv", (5,), "downsample"), "Conv can only be written back as 3x3\n  its one argument is 3"),
+        (SwapRule("Conv", (), "downsample"), "Conv can only be written back as 3x3"),
+        (SwapRule("Conv", (3,), "downsample", {"g": 2}), "Conv can only be written back as 3x3"),
         (
             SwapRule("AKConv", (), "downsample"),
             "AKConv []: missing a required argument: 'num_param'\n  AKConv takes [c2",
         ),
         (SwapRule("AKConv", (5,), "downsample", {"shap": "d"}), "AKConv has no argument 'shap', did you mean 'shape'"),
-        (SwapRule("AKConv", (5,), "downsample", {"stride": 2}), "stride is the row's"),
-        (SwapRule("AKConv", (5,), "downsample", {"c2": 2}), "c2 is the row's"),
-        (SwapRule("AKConv", (5,), "downsample", {"c1": 2}), "c1 is the row's"),
-        (SwapRule("AKConv", (5, 2), "downsample"), "AKConv [5, 2]: 2 would be stride, the row's\n  AKConv takes [c2"),
+        (SwapRule("AKConv", (5,), "downsample", {"stride": 2}), "stride is set by the row"),
+        (SwapRule("AKConv", (5,), "downsample", {"c2": 2}), "c2 is set by the row"),
+        (SwapRule("AKConv", (5,), "downsample", {"c1": 2}), "c1 is set by the row"),
+        (
+            SwapRule("AKConv", (5, 2), "downsample"),
+            "AKConv [5, 2]: 2 would be the stride, which the row sets\n  AKConv takes [c2",
+        ),
         (SwapRule("AKConv", (5,), "downsample", {"num_param": 5}), "multiple values for argument 'num_param'"),
         (SwapRule("AKConv", tuple(range(9)), "downsample"), "too many positional arguments"),
         (SwapRule("AKConv", (0,), "downsample"), "AKConv: num_param=0 must be a whole number"),
@@ -455,10 +463,13 @@ def test_swapping_a_keyword_back_restores_the_base(name, where, op, keywords):
         (SwapRule("AKConv", (5,), ""), "unknown place ''"),
         (SwapRule("AKConv", (5,), "1,99"), "my.yaml: there is no row 99\n  its rows are 0 to 4"),
         (SwapRule("AKConv", (5,), "0"), "my.yaml, row 0: Conv [64, 6, 2, 2] cannot be swapped: only a plain 3x3"),
-        (SwapRule("AKConv", (5,), "3"), "my.yaml, row 3: SPPF [128, 5] cannot be swapped: it is no Conv"),
-        (SwapRule("AKConv", (5,), "2"), "my.yaml, row 2: C3(Foo) cannot be swapped: Foo is no operator"),
+        (SwapRule("AKConv", (5,), "3"), "my.yaml, row 3: SPPF [128, 5] cannot be swapped: it is not Conv"),
+        (SwapRule("AKConv", (5,), "2"), "my.yaml, row 2: C3(Foo) cannot be swapped: Foo is not an operator"),
         (SwapRule("AKConv", (5,), "bottleneck"), "bottleneck looks for a block C3, C2f, C3k2, and there is none"),
-        (SwapRule("Conv", (3,), "downsample"), "my.yaml: downsample changes nothing: row 1 already is so"),
+        (
+            SwapRule("Conv", (3,), "downsample"),
+            "my.yaml: downsample changes nothing: this operator is already in row 1",
+        ),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused(rule, message):
@@ -475,15 +486,15 @@ def test_a_rule_that_cannot_be_is_refused(rule, message):
     [
         (SwapRule("DeformKernel", (5,), "depthwise"), "kernel_size=5 does not fit a depthwise convolution: it is 3"),
         (SwapRule("CondConv", (3,), "pointwise"), "kernel_size=3 does not fit a pointwise convolution: it is 1"),
-        (SwapRule("Conv", (1,), "depthwise"), "Conv is written back as 3x3 only"),
-        (SwapRule("Conv", (3,), "pointwise"), "Conv is written back as 1x1 only\n  its one argument is 1, the"),
-        (SwapRule("Conv", (), "1,2"), "Conv is written back as 3x3 only"),
+        (SwapRule("Conv", (1,), "depthwise"), "Conv can only be written back as 3x3"),
+        (SwapRule("Conv", (3,), "pointwise"), "Conv can only be written back as 1x1\n  its one argument is 1, the"),
+        (SwapRule("Conv", (), "1,2"), "Conv can only be written back as 3x3"),
         (SwapRule("CondConv", (), "1,2"), "CondConv []: missing a required argument: 'kernel_size'"),
         (SwapRule("CondConv", (1,), "2"), "my.yaml, row 2: CondConv of kernel_size=1 would be pointwise"),
-        (SwapRule("AKConv", (5,), "depthwise"), "depthwise: AKConv cannot stand there: it does not take kernel_size"),
-        (SwapRule("AKConv", (5,), "pointwise"), "pointwise: AKConv cannot stand there: it does not take kernel_size"),
-        (SwapRule("CondConv", (), "depthwise", {"groups": 2}), "groups of CondConv is the block's"),
-        (SwapRule("CondConv", (), "pointwise", {"act": False}), "act of CondConv is the block's"),
+        (SwapRule("AKConv", (5,), "depthwise"), "depthwise: AKConv cannot be used here: it does not have kernel_size"),
+        (SwapRule("AKConv", (5,), "pointwise"), "pointwise: AKConv cannot be used here: it does not have kernel_size"),
+        (SwapRule("CondConv", (), "depthwise", {"groups": 2}), "groups of CondConv is set by the block"),
+        (SwapRule("CondConv", (), "pointwise", {"act": False}), "act of CondConv is set by the block"),
         (SwapRule("CondConv", (), "depthwise", {"expert": 2}), "no argument 'expert', did you mean 'experts'"),
         (SwapRule("CondConv", (), "depthwise", {"experts": 0}), "CondConv: experts=0"),
         (SwapRule("CondConv", (1,), "3"), "row 3: Conv [64, 1] cannot be swapped: only a plain 3x3"),
@@ -513,9 +524,9 @@ def test_a_model_without_the_place_is_named(where):
     ("row", "message"),
     [
         ([-1, 1, "DWBottleneck", [64, 1, 2]], "my.yaml, row 1: DWBottleneck [64, 1, 2]: too many"),
-        ([-1, 1, "Conv"], "my.yaml, row 1: [-1, 1, 'Conv'] is no row"),
-        ([-1, 1, ["Conv"], [3]], "is no row"),
-        ("Conv", "is no row"),
+        ([-1, 1, "Conv"], "my.yaml, row 1: [-1, 1, 'Conv'] is not a row"),
+        ([-1, 1, ["Conv"], [3]], "is not a row"),
+        ("Conv", "is not a row"),
         ([-1, 1, "AKConv", [64]], "my.yaml, row 1: AKConv [64]: missing a required argument: 'num_param'"),
         ([-1, 1, "AKConv", [64, 5, "two"]], "my.yaml, row 1: stride='two' must be a whole number"),
     ],
@@ -594,3 +605,44 @@ def test_a_row_in_one_line():
 @pytest.mark.parametrize(("name", "scale"), [("yolov8n-x.yaml", "n"), ("a/yolo11s.yaml", "s"), ("mine.yaml", "")])
 def test_the_scale_in_a_name(name, scale):
     assert scale_in(name) == scale
+
+
+# nothing is done twice
+
+
+@pytest.mark.parametrize(
+    ("model", "rule", "rows"),
+    [
+        (YOLOV8, SwapRule("AKConv", (5,), "all3x3"), 15),
+        (MODELS["resnet50-dw.yaml"], SwapRule("CondConv", (), "pointwise", {"experts": 2}), 8),
+        (MIXED, SwapRule("CondConv", (3,), "0,1,2"), 3),
+    ],
+    ids=["operators in rows and in blocks", "keywords", "three classes of rows"],
+)
+def test_a_rule_is_bound_once(model, rule, rows, monkeypatch):
+    bind_partial, calls = inspect.Signature.bind_partial, []
+
+    def count(signature, *args, **keywords):
+        calls.append(args)
+        return bind_partial(signature, *args, **keywords)
+
+    monkeypatch.setattr(inspect.Signature, "bind_partial", count)
+    _, changes = swap(model, rule)
+    assert (len(changes), len(calls)) == (rows, 1)
+
+
+def test_a_row_is_read_once(monkeypatch):
+    counted = Counter()
+    for module, name in ((rewrite, "read_row"), (convolutions, "split_row"), (convolutions, "bind")):
+        function = getattr(module, name)
+
+        def count(*args, name=name, function=function):
+            counted[name] += 1
+            return function(*args)
+
+        monkeypatch.setattr(module, name, count)
+    swapped, _ = swap(YOLOV8, SwapRule("AKConv", (5,), "all3x3"))
+    number = len([*YOLOV8["backbone"], *YOLOV8["head"]])
+    assert counted == {"read_row": number, "split_row": number}
+    swap(swapped, SwapRule("DeformConv", (3,), "downsample"))
+    assert counted == {"read_row": 2 * number, "split_row": 2 * number, "bind": 7}  # the rows that hold an operator

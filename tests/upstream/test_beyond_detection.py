@@ -1,4 +1,4 @@
-"""Classification and semantic segmentation with our operators: they learn, and go through all of upstream's modes."""
+"""Classification and semantic segmentation with our operators, in every mode."""
 
 import copy
 import csv
@@ -65,7 +65,7 @@ def write_drawings(folder, train, val, kinds=KINDS):
 
 
 def write_masks(folder, train, val):
-    """A data YAML over images with a square or a disc, and the mean IoU of the best constant prediction."""
+    """Write images with a square or a disc; return the data YAML and the mean IoU of the best constant."""
     random, masks = np.random.default_rng(0), []
     for split, count in {"train": train, "val": val}.items():
         for kind in ("images", "masks"):
@@ -88,15 +88,15 @@ def write_masks(folder, train, val):
 
 @pytest.mark.training
 def test_classification_learns_the_kind_of_a_drawing(tmp_path):
-    """96% of the unseen drawings at the time of writing; by chance 25%."""
+    """The accuracy was 96% at the time of writing; chance is 25%."""
     data = write_drawings(tmp_path / "data", 160, 80)
     (tmp_path / "small.yaml").write_text(SMALL)
     model = akyolo.YOLO(tmp_path / "small.yaml")
     before = [m.rotation_conv.weight.detach().clone() for m in model.model.modules() if isinstance(m, DeformKernel)]
     given = {"batch": 16, "nbs": 16, "optimizer": "AdamW", "lr0": 0.003, "cos_lr": True, "erasing": 0.0}
     given |= {**AUGMENT_LITTLE, "auto_augment": None}
-    found = model.train(**arguments(tmp_path, data=data, epochs=8, **given))
-    assert found.top1 > 0.7
+    metrics = model.train(**arguments(tmp_path, data=data, epochs=8, **given))
+    assert metrics.top1 > 0.7
     after = [m.rotation_conv.weight for m in model.model.modules() if isinstance(m, DeformKernel)]
     assert len(after) == 4 and not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
     random = np.random.default_rng(1)
@@ -106,19 +106,19 @@ def test_classification_learns_the_kind_of_a_drawing(tmp_path):
 
 @pytest.mark.training
 def test_semantic_segmentation_learns_square_and_disc(tmp_path):
-    """A mean IoU of 0.89 at the time of writing; of the best constant prediction 0.28."""
+    """The mean IoU was 0.89 at the time of writing; the best constant prediction has 0.28."""
     (tmp_path / "data").mkdir()
     data, constant = write_masks(tmp_path / "data", 48, 24)
     model = akyolo.YOLO("yolo26n-sem-icnn.yaml")
     assert model.task == "semantic" and sum(isinstance(m, IrregularConv) for m in model.model.modules()) == 4
     given = {"batch": 8, "nbs": 8, "optimizer": "AdamW", "lr0": 0.005, "cos_lr": True, **AUGMENT_LITTLE}
-    found = model.train(**arguments(tmp_path, data=data, epochs=16, **given))
-    assert constant < 0.3 and found.results_dict["metrics/mIoU"] > 0.5
+    metrics = model.train(**arguments(tmp_path, data=data, epochs=16, **given))
+    assert constant < 0.3 and metrics.results_dict["metrics/mIoU"] > 0.5
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """MobileNet-V2 with deformable kernels after 2 epochs on 4 kinds of drawings, stopped once and resumed."""
+    """Train MobileNet-V2 with deformable kernels for 2 epochs on 4 classes, stopped once and resumed."""
     folder = tmp_path_factory.mktemp("mobilenet")
     data = write_drawings(folder / "data", 8, 8)
     model = akyolo.YOLO("mobilenetv2-dk.yaml")
@@ -152,8 +152,8 @@ def test_it_validates_and_predicts(trained):
     assert again.task == "classify" and again.names == {number: f"kind{number}" for number in range(KINDS)}
     head = again.model.model[-1]
     assert type(head) is Classifier and head.linear.out_features == KINDS
-    found = again.val(data=str(folder / "data"), imgsz=64, workers=0, plots=False, project=str(folder))
-    assert 0 <= found.top1 <= 1 and found.top5 == 1
+    metrics = again.val(data=str(folder / "data"), imgsz=64, workers=0, plots=False, project=str(folder))
+    assert 0 <= metrics.top1 <= 1 and metrics.top5 == 1
     (result,) = again.predict(np.full((64, 64, 3), 128, np.uint8), imgsz=64, project=str(folder))
     assert result.probs.data.shape == (KINDS,) and abs(float(result.probs.data.sum()) - 1) < 1e-4
 
@@ -174,10 +174,10 @@ def test_its_onnx_file_and_the_fused_model_give_the_same_probabilities(tmp_path)
     file = model.export(format="onnx", imgsz=64)
     image = torch.rand(1, 3, 64, 64, generator=generator)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    (probabilities,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     network = copy.deepcopy(model.model).float().eval()
     expected = network(image)[0]
-    assert torch.allclose(torch.from_numpy(found), expected, atol=1e-4)
+    assert torch.allclose(torch.from_numpy(probabilities), expected, atol=1e-4)
     assert torch.allclose(network.fuse(verbose=False)(image)[0], expected, atol=1e-4)
     picture = np.random.default_rng(2).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     both = [m.predict(picture, imgsz=64, project=str(tmp_path))[0].probs.data for m in (model, akyolo.YOLO(file))]

@@ -22,7 +22,7 @@ OFFSET_SPREAD = 2.0  # pixels
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A checkpoint of a whole tiny training, with real non-zero offsets, and the folder it lies in."""
+    """Return a checkpoint of a tiny training, with non-zero offsets, and its folder."""
     folder = tmp_path_factory.mktemp("trained")
     model = akyolo.YOLO(write_model(folder))
     model.train(**arguments(folder, data=write_images(folder, 8, 4), epochs=1, val=False))
@@ -80,7 +80,7 @@ def test_a_checkpoint_is_used_in_a_fresh_process(start, environment, trained, tm
     assert "used" in fresh(f"{start}\n{use}", environment)
 
 
-def test_plain_ultralytics_trains_on_from_our_checkpoint(trained, tmp_path):
+def test_plain_ultralytics_continues_from_our_checkpoint(trained, tmp_path):
     settings = arguments(tmp_path, data=str(trained.parent / "data.yaml"), epochs=1, val=False)
     fresh(f"from ultralytics import YOLO\nYOLO({str(trained)!r}).train(**{settings!r})")
 

@@ -1,4 +1,4 @@
-"""A whole training of every task, with AKConv in the place of its stride-2 convolutions, on images of its own kind."""
+"""A training of every task, with AKConv as its stride-2 convolutions."""
 
 import copy
 from pathlib import Path
@@ -29,7 +29,7 @@ CASES = {
 
 
 def label_of(task, x, y, side):
-    """One bright square of `side` at (x, y) in a 64 px image, as the label format of the task writes it."""
+    """Return the label of a bright square at (x, y) in a 64 px image, in the format of the task."""
     left, top, right, bottom = x / 64, y / 64, (x + side) / 64, (y + side) / 64
     box = f"0 {(left + right) / 2} {(top + bottom) / 2} {side / 64} {side / 64}"
     corners = f"0 {left} {top} {right} {top} {right} {bottom} {left} {bottom}"

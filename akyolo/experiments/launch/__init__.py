@@ -1,1 +1,1 @@
-"""Execute the runs of a table: here, on a Ray cluster, or as SLURM job arrays."""
+"""Execute runs here, on Ray, or by SLURM."""

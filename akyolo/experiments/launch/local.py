@@ -1,66 +1,79 @@
-"""Runs of one or more tables, started one after the other, each in a process of its own."""
+"""Execute runs in order on this machine."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from akyolo.experiments.run.process import in_words, run_here
+from akyolo.experiments.run.process import describe_exit, run_here
 from akyolo.experiments.run.runs import RECORD, run_folder
-from akyolo.experiments.spec.rows import Spec, runs_in_order
+from akyolo.experiments.spec.table_spec import TableSpec
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, by what its process is told.
+    """One run, as its process is told.
 
     Args:
-        folder: of the table, with its spec.
-        row: its name there.
+        folder: of the table, with its spec.yaml.
+        row: the name of the row.
         seed: of the training.
-        devices: how many it names.
+        devices: how many devices the training names.
+        index: the position of the run in the table.
     """
 
     folder: Path
     row: str
     seed: int
     devices: int = 1
+    index: int = 0
 
     @property
     def home(self) -> Path:
-        """Where it lies."""
+        """Return the folder of the run."""
         return run_folder(self.folder, self.row, self.seed)
 
 
-# starts runs in some way; each run as it ends, with what went wrong, empty for nothing
+# Executes runs and yields each as it ends, with an error; the error of a run that succeeded is empty.
 Launch = Callable[[Sequence[Run]], Iterator[tuple[Run, str]]]
 
 
-def runs_of(folder: Path, spec: Spec) -> list[Run]:
-    """All runs of a table, in their order."""
-    return [Run(folder, row.row, seed, _devices(row.settings.get("device"))) for row, seed in runs_in_order(spec)]
+def list_runs(folder: Path, table: TableSpec) -> list[Run]:
+    """Return all runs of a table in order."""
+    devices = _count_devices(table.settings.get("device"))
+    return [Run(folder, run.row.row, run.seed, devices, index) for index, run in enumerate(table.runs())]
 
 
-def _devices(named: Any) -> int:
-    """Of the training argument, as the command line reads it."""
-    return len(named if isinstance(named, list) else str(named).split(","))
+def _count_devices(device: Any) -> int:
+    """Count devices in a number, list or text."""
+    return len(device if isinstance(device, list) else str(device).split(","))
 
 
-def launch_all(runs: Sequence[Run], launch: Launch) -> Iterator[tuple[Run, str]]:
-    """The runs that have no record, launched; each as it ends, with what went wrong, empty for nothing."""
-    waiting = []
+def launch_missing(runs: Sequence[Run], launch: Launch) -> Iterator[tuple[Run, str]]:
+    """Execute the runs that have no record.
+
+    Yields:
+        Each run as it ends, with its error; "" on success.
+    """
+    missing = []
     for run in runs:
         if (run.home / RECORD).exists():
             print(f"akyolo: {run.home} is done")
         else:
-            waiting.append(run)
-    if waiting:
-        print(f"akyolo: {len(waiting)} of {len(runs)} runs to do", flush=True)
-        yield from launch(waiting)
+            missing.append(run)
+    if missing:
+        print(f"akyolo: {len(missing)} of {len(runs)} runs to do", flush=True)
+        yield from launch(missing)
 
 
-def one_by_one(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
-    """Here, in order; each shows what it does."""
+def run_in_order(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
+    """Execute runs one after the other.
+
+    Each run shows its own output.
+
+    Yields:
+        Each run as it ends, with its error; "" on success.
+    """
     for number, run in enumerate(runs, start=1):
         print(f"\nakyolo: run {number} of {len(runs)}, {run.home}", flush=True)
-        yield run, in_words(run_here(str(run.folder), run.row, run.seed))
+        yield run, describe_exit(run_here(str(run.folder), run.row, run.seed))

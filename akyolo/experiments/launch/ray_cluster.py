@@ -1,8 +1,9 @@
-"""Runs spread over a Ray cluster: a task each, with as many GPUs as it names where the cluster has some, else a CPU.
+"""Spread runs over a Ray cluster.
 
-A task does nothing but start the run's own process, which ends when the task's worker ends, in whatever way. Ray starts
-it again then, on any node, and it resumes from its checkpoint. Nodes must share the file system: a task goes to the
-current folder of the command, and to the folder of the table from there.
+Each run is a task. A task gets as many GPUs as the training names, or CPUs if the cluster has no GPU. It only starts
+the process of the run, which ends when the worker of the task ends, for whatever reason. Ray then starts the task
+again, on any node, and the run resumes from its checkpoint. All nodes must share a file system: a task changes to the
+current folder of the command, and finds the folder of the table from there.
 """
 
 import os
@@ -20,15 +21,19 @@ from akyolo.experiments.run.worker import SPEC
 from akyolo.upstream.arguments.packages import check_packages
 
 RETRIES = 3  # of a task
-LONGEST_WAIT = 15  # seconds for an answer of the cluster; Ray by itself waits for two minutes
-OBJECT_STORE = 80 * 2**20  # bytes; about the least that Ray takes, since tasks return no more than a number
-SHARED = "Ray needs a folder that all nodes share, with the data too, and akyolo installed on each"
-LOG = "log.txt"  # in the folder of a run: what it would show on a terminal, of all its starts
+LONGEST_WAIT = 15  # seconds until the cluster must answer; Ray's own limit is two minutes
+OBJECT_STORE = 80 * 2**20  # bytes; about the smallest that Ray accepts, since tasks return only a number
+SHARED = "Ray needs a folder that all nodes share, with the data in it, and akyolo installed on each node"
+LOG = "log.txt"  # in the folder of a run: the output of all its starts
 
 
 @contextmanager
-def on_ray(address: str | None) -> Iterator[Launch]:
-    """Connect to the cluster at `address` or in RAY_ADDRESS, or start one on this machine, which ends with this.
+def connect(address: str | None) -> Iterator[Launch]:
+    """Connect to a Ray cluster; yield its launcher.
+
+    Args:
+        address: of the cluster; None for the one in RAY_ADDRESS. Without either, a cluster is started on this machine
+            and ends with the context.
 
     Raises:
         ConfigError: Ray is not installed, or no cluster answers.
@@ -45,52 +50,55 @@ def on_ray(address: str | None) -> Iterator[Launch]:
     try:
         yield _launch
     finally:
-        ray.shutdown()  # ends workers, and by that what they run
+        ray.shutdown()  # ends the workers, and thereby the runs
 
 
 def _check_answer(address: str) -> None:
-    """In a process of its own, since a connection that Ray waits for cannot be interrupted."""
-    connect = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
-    command = [sys.executable, "-c", connect, address]
+    """Refuse an address where no cluster answers.
+
+    Another process tries it, since Ray cannot be interrupted while it waits for a connection.
+    """
+    program = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+    command = [sys.executable, "-c", program, address]
     try:
         subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=LONGEST_WAIT
         )
     except subprocess.TimeoutExpired:
-        why = f"no Ray cluster answers there within {LONGEST_WAIT} s"
+        what = f"no Ray cluster answers there within {LONGEST_WAIT} s"
     except subprocess.CalledProcessError as error:
-        why = f"no Ray cluster can be used there: {error.stderr.strip().splitlines()[-1]}"
+        what = f"no Ray cluster can be used there: {error.stderr.strip().splitlines()[-1]}"
     else:
         return
-    raise ConfigError(why, location=f"--address {address}", remedy="`ray status` shows a cluster on its machines")
+    raise ConfigError(what, location=f"--address {address}", remedy="`ray status` shows a cluster on its machines")
 
 
 def _launch(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
     import ray
 
     ray.cloudpickle.register_pickle_by_value(process)
-    kind = "gpu" if ray.cluster_resources().get("GPU") else "cpu"
+    processor = "gpu" if ray.cluster_resources().get("GPU") else "cpu"
     task = ray.remote(max_retries=RETRIES, retry_exceptions=[ChildProcessError])(process.run_on_node)
     running = {}
     for run in runs:
         files = {"current": str(Path.cwd()), "spec": str(run.folder / SPEC), "log": str(run.home / LOG)}
-        resources: dict[str, Any] = {f"num_{kind}s": run.devices}
+        resources: dict[str, Any] = {f"num_{processor}s": run.devices}
         running[task.options(**resources).remote(str(run.folder), run.row, run.seed, **files)] = run
-    print(f"akyolo: Ray gives each a {kind.upper()}; {LOG} in the folder of a run shows what it does", flush=True)
+    print(f"akyolo: Ray gives each run a {processor.upper()}; {LOG} in its folder shows its output", flush=True)
     while running:
         (ended,), _ = ray.wait(list(running))
-        run, wrong = running.pop(ended), _what_went_wrong(ended)
-        print(f"\nakyolo: {run.home} {'failed' if wrong else 'is done'}, {len(running)} to go", flush=True)
-        yield run, wrong and f"{wrong}, see {LOG} there"
+        run, error = running.pop(ended), _error_of(ended)
+        print(f"\nakyolo: {run.home} {'failed' if error else 'is done'}, {len(running)} to go", flush=True)
+        yield run, error and f"{error}, see {LOG} there"
 
 
-def _what_went_wrong(task: Any) -> str:
-    """Of a task that has ended, all retries included; empty for nothing."""
+def _error_of(task: Any) -> str:
+    """Return the error of a task after all retries; "" on success."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     try:
-        return process.in_words(ray.get(task))
+        return process.describe_exit(ray.get(task))
     except RayTaskError as error:
         if isinstance(error.cause, FileNotFoundError):
             raise ConfigError(str(error.cause), remedy=SHARED) from None

@@ -1,20 +1,20 @@
-"""Runs as SLURM's job arrays: the index of a task is the place of its run in the table."""
+"""Submit runs as SLURM job arrays.
+
+The index of a task is the position of its run in the table.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from akyolo.experiments.launch.local import Run, runs_of
-from akyolo.experiments.run.worker import SPEC
-from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.launch.local import Run
 
-SUBMIT = "submit the runs, and give the same command again for their table:"
+SUBMIT = "submit the runs; when they are over, give the same command again for their table:"
 SCRIPT = "scripts/slurm-array"
 
 
-def job_arrays(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
-    """Print what submits the runs of each table; none of them ends here."""
-    for folder, waiting in groupby(runs, lambda run: run.folder):
-        places = {run: place for place, run in enumerate(runs_of(folder, read_spec(folder / SPEC)))}
-        array = ",".join(str(places[run]) for run in waiting)
+def print_job_arrays(runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
+    """Print the commands that submit runs; yield nothing."""
+    for folder, of_table in groupby(runs, lambda run: run.folder):
+        array = ",".join(str(run.index) for run in of_table)
         print(f"akyolo: {SUBMIT}\n  sbatch --array={array} {SCRIPT} {folder}")
     yield from ()

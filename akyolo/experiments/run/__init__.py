@@ -1,1 +1,1 @@
-"""Train and record one run, resumable at any moment."""
+"""Train and record one run; resume it."""

@@ -1,4 +1,4 @@
-"""What a record says of the machine and the programs."""
+"""Describe the machine and its programs."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from akyolo import __version__
 
 
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Return the versions that decide the results."""
     return {
         "akyolo": __version__,
         "ultralytics": version("ultralytics"),
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """The device of a training, and what it stands in."""
+    """Return the device and machine of a training."""
     return {
         "device": str(device),
         "cpu": _cpu(),
@@ -35,13 +35,14 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def peak_bytes(device: torch.device) -> int | None:
-    """The most memory of this process so far: what CUDA allocated at once, on CPU its resident set.
+    """Return the largest memory of this process.
 
-    None where other processes of this machine's GPUs did the work.
+    Returns:
+        Bytes that CUDA allocated at once, or the resident set on CPU; None if other processes used the GPUs.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) or None
-    # not getrusage where it can be helped: on Linux a child begins with the peak of the process that started it
+    # On Linux, getrusage of a child begins with the peak of the process that started it.
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):

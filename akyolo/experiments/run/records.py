@@ -1,4 +1,4 @@
-"""The record of a run: one JSON file, written whole when the run is over."""
+"""The records of runs, one JSON file each."""
 
 import dataclasses
 import json
@@ -11,36 +11,36 @@ from akyolo.errors import ConfigError, first_line
 from akyolo.files import AtomicPath
 
 FORMAT = 1
-AGAIN = "remove the folder of this run, and the same command makes it anew"
+AGAIN = "remove the folder of this run; the same command then runs it again"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a table, trained with one seed and evaluated.
+    """The training and evaluation of one run.
 
     Args:
-        table: of the spec.
-        row: its name there.
+        table: the number or name of the table.
+        row: the name of the row.
         seed: of the training.
-        asked: what the spec says of the row: base, swap, data, recipe, settings, protocol, evaluation; and `stated`,
-            what its table had there before the command changed it.
+        asked: what the table says of the row: base, swap, data, recipe, settings, protocol, evaluation; and `stated`,
+            what the table says where the command overrode it.
         settings: every training argument as it was used, without the paths of this machine.
-        batch: images of a step; less than asked for where upstream halved it, out of CUDA memory.
-        images: trained on and validated on, by split.
+        batch: images in a step; fewer than requested if upstream halved the batch because CUDA ran out of memory.
+        images: the number of images by split, for training and for validation.
         labels: SHA-256 over the label files, see `akyolo.upstream.evaluation.dataset`.
-        params: of the model as it is deployed, see `akyolo.cost`.
-        gflops: of the same, for one image of the training's size.
-        metrics: by protocol, by the names of its program; fractions, of best.pt, None where it measured nothing.
-        curve: one entry an epoch: `epoch`, `seconds`, and what upstream's results.csv says, metrics by our names.
-        starts: one entry a start of the training process: `epoch` that it began at, `date`, and, up to its last
-            checkpoint, `seconds`, `cpu_seconds` (this process only), `peak_bytes` and `hardware`.
-        seconds: of training, all starts together.
-        cpu_seconds: of the same.
-        peak_bytes: the most memory of a start: what CUDA allocated at once, on CPU the resident set of the process.
+        params: parameters of the deployed model, see `akyolo.cost`.
+        gflops: of the deployed model, for one image of the training's size.
+        metrics: fractions of best.pt by protocol and by the protocol's names; None where nothing could be measured.
+        curve: one entry an epoch: `epoch`, `seconds`, and the columns of upstream's results.csv, metrics by our names.
+        starts: one entry a start of the training process: the `epoch` that it began with, `date`, and, up to its last
+            checkpoint, `seconds`, `cpu_seconds` (of this process only), `peak_bytes` and `hardware`.
+        seconds: of training, the sum over all starts.
+        cpu_seconds: the same, CPU time.
+        peak_bytes: the largest memory of a start: what CUDA allocated at once, or the resident set on CPU.
         versions: of akyolo, ultralytics, torch and python.
-        hardware: of its evaluation: device, cpu, cores, threads, gpu.
-        date: when it was over.
-        format: of this file.
+        hardware: of the evaluation: device, cpu, cores, threads, gpu.
+        date: when the run was over.
+        format: the version of the file format.
     """
 
     table: int | str
@@ -66,43 +66,46 @@ class Record:
 
     @property
     def seconds_per_epoch(self) -> float:
-        """Median over the epochs, validation included."""
+        """Return the median over the epochs, validation included."""
         return float(statistics.median(epoch["seconds"] for epoch in self.curve))
 
 
 def write_record(file: Path, record: Record) -> None:
-    """Write it as a whole."""
+    """Write a record as a whole file."""
     AtomicPath(file).write_bytes((json.dumps(dataclasses.asdict(record), indent=1) + "\n").encode())
 
 
 def read_record(file: Path) -> Record:
-    """Read what `write_record` wrote.
+    """Return the record that `write_record` wrote.
 
     Raises:
-        ConfigError: it is no record, or of another format.
+        ConfigError: the file is not a record, or has another format.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot be read as a record: {first_line(error)}", location=str(file), remedy=AGAIN
         ) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        has = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ConfigError(f"is no record of format {FORMAT} (format: {has!r})", location=str(file), remedy=AGAIN)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        has = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ConfigError(f"is not a record of format {FORMAT} (format: {has!r})", location=str(file), remedy=AGAIN)
     fields = {field.name: field.type for field in dataclasses.fields(Record)}
-    if wrong := sorted(fields.keys() ^ found.keys()):
-        raise ConfigError(f"is no record: {', '.join(wrong)} missing or unknown", location=str(file), remedy=AGAIN)
-    if wrong := [name for name, kind in fields.items() if not _is(found[name], kind)]:
-        raise ConfigError(f"is no record: {', '.join(wrong)} of the wrong type", location=str(file), remedy=AGAIN)
-    if not found["curve"] or found["asked"].get("protocol") not in found["metrics"]:
+    if wrong := sorted(fields.keys() ^ content.keys()):
+        raise ConfigError(f"is not a record: {', '.join(wrong)} missing or unknown", location=str(file), remedy=AGAIN)
+    if wrong := [name for name, type_ in fields.items() if not _has_type(content[name], type_)]:
+        raise ConfigError(f"is not a record: {', '.join(wrong)} of the wrong type", location=str(file), remedy=AGAIN)
+    if not content["curve"] or content["asked"].get("protocol") not in content["metrics"]:
         raise ConfigError(
-            "is no record: it holds no epoch, or not the metrics asked for", location=str(file), remedy=AGAIN
+            "is not a record: it holds no epoch, or not the metrics asked for", location=str(file), remedy=AGAIN
         )
-    return Record(**found)
+    return Record(**content)
 
 
-def _is(value: Any, kind: Any) -> bool:
-    """By the outermost type: `dict` for `dict[str, int]`."""
-    origin = get_origin(kind)
-    return isinstance(value, origin if origin in (dict, list) else kind)
+def _has_type(value: Any, type_: Any) -> bool:
+    """Return whether `value` has the outermost type.
+
+    Of `dict[str, int]` that is `dict`.
+    """
+    origin = get_origin(type_)
+    return isinstance(value, origin if origin in (dict, list) else type_)

@@ -1,7 +1,7 @@
-"""One run: a row of a table, a seed, a folder; resumable at any moment, and a record at its end.
+"""Train one row with one seed.
 
-The folder holds the model YAML, what upstream leaves of a training (args.yaml, results.csv, weights/), starts.json,
-detections.npz and, last of all, record.json.
+A run can be resumed after any interruption. Its folder holds the model YAML, the files of an upstream training
+(args.yaml, results.csv, weights/), starts.json, detections.npz and, once the run is over, record.json.
 """
 
 import json
@@ -18,90 +18,95 @@ from akyolo.cost import deployed_cost
 from akyolo.errors import ConfigError
 from akyolo.experiments.run.environment import hardware, peak_bytes, versions
 from akyolo.experiments.run.records import AGAIN, Record, read_record, write_record
-from akyolo.experiments.spec.rows import TableRow
+from akyolo.experiments.spec.row_models import read_model
+from akyolo.experiments.spec.table_spec import TableRow, TableRun, TableSpec
 from akyolo.files import AtomicPath, lock, remove_partial
 from akyolo.model_yaml import model_yaml_text
 from akyolo.scoring.protocols import check_protocol
-from akyolo.swapping import swap
 from akyolo.upstream.arguments.data import embedded_data, resolve_data
 from akyolo.upstream.arguments.used_by import offset_parameters
 from akyolo.upstream.evaluation.dataset import images_used, label_checksum
 from akyolo.upstream.model import YOLO
-from akyolo.upstream.model_yaml import read_model_yaml
 from akyolo.upstream.training.checkpoints import finish
 
 RECORD, STARTS, LOCK = "record.json", "starts.json", ".lock"
-LONGEST = 100  # characters of a row in the name of a folder
-PATIENCE = 15.0  # seconds; the loaders of a killed training, which share its lock, outlive it by a few
+LONGEST = 100  # characters of a row's name in the name of a folder
+PATIENCE = 15.0  # seconds; data loaders of a killed training share its lock and outlive it by a few seconds
 OF_THIS_MACHINE = ("model", "data", "project", "save_dir", "resume")
-# training arguments that its evaluation takes over
+# Training arguments that the evaluation takes over.
 OF_EVALUATION = (
     "imgsz", "device", "workers", "split", "fraction", "classes", "single_cls", "conf", "iou", "max_det", "nms",
     "agnostic_nms",
 )  # fmt: skip
-NAMES = {"precision(B)": "P", "recall(B)": "R", "mAP50(B)": "mAP50", "mAP50-95(B)": "mAP"}  # by upstream
+NAMES = {"precision(B)": "P", "recall(B)": "R", "mAP50(B)": "mAP50", "mAP50-95(B)": "mAP"}  # by upstream's names
 
 
 def run_folder(folder: Path, row: str, seed: int) -> Path:
-    """Where a run of the table in `folder` lies: `AKConv-5-seed0` for the row AKConv:5."""
+    """Return the folder of a run.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from akyolo.experiments.run.runs import run_folder
+        >>> run_folder(Path("mine"), "AKConv:5", 0).name
+        'AKConv-5-seed0'
+    """
     name = re.sub("[^A-Za-z0-9.=_]+", "-", row).strip("-")
     return folder / f"{name[:LONGEST]}-seed{seed}"
 
 
-def run(folder: Path, row: TableRow, seed: int) -> Record:
-    """Train, or go on where it was, or only evaluate; nothing where there is a record.
+def execute(folder: Path, run: TableRun) -> Record:
+    """Execute a run, or resume it.
+
+    A run that has a record is not executed again.
 
     Args:
         folder: of the table.
-        row: of its spec.
-        seed: of the training.
+        run: of that table.
 
     Raises:
-        AkyoloError: another process is at it, or the training has to stop; it can be run again.
+        AkyoloError: another process is executing the run, or the training has to stop; the run can be executed again.
     """
-    check_protocol(row.protocol)
-    home = run_folder(folder, row.row, seed).resolve()
+    check_protocol(run.table.protocol)
+    home = run_folder(folder, run.row.row, run.seed).resolve()
     home.mkdir(parents=True, exist_ok=True)
-    with alone(home, PATIENCE):
+    with lock_folder(home, PATIENCE):
         remove_partial(home)
         if (home / RECORD).exists():
             return read_record(home / RECORD)
-        _train(home, row, seed)
-        record = _recorded(home, row, seed)
+        _train(home, run)
+        record = _record(home, run)
         write_record(home / RECORD, record)
     return record
 
 
-def model_of(row: TableRow) -> dict[str, Any]:
-    """The model YAML of a row.
+def check_model(home: Path, row: TableRow, text: str) -> None:
+    """Refuse a run of another model.
+
+    Args:
+        home: the folder of the run.
+        row: its row.
+        text: the row's model YAML as it is now.
 
     Raises:
-        RowError: its base cannot be read, or does not take the operator.
-    """
-    base = read_model_yaml(row.base)
-    return swap(base, row.swap)[0] if row.swap else base
-
-
-def check_model(home: Path, row: TableRow) -> None:
-    """Refuse to go on with a run that was begun with another model.
-
-    Raises:
-        ConfigError: the row's model is not the one in the folder.
-        RowError: see `model_of`.
+        ConfigError: the folder has another model YAML.
     """
     file = home / Path(row.base).name
-    if file.exists() and file.read_text(encoding="utf-8") != model_yaml_text(model_of(row)):
+    if file.exists() and file.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"{row.base} has changed since this run was begun", location=str(file), remedy="use another --name"
         )
 
 
 @contextmanager
-def alone(folder: Path, patience: float) -> Iterator[None]:
-    """While no other process is at a run, or at a table, in this folder.
+def lock_folder(folder: Path, patience: float) -> Iterator[None]:
+    """Keep other processes from a folder.
+
+    Args:
+        folder: of the run or the table.
+        patience: seconds to wait for another process.
 
     Raises:
-        ConfigError: one is, for longer than `patience` in seconds.
+        ConfigError: another process keeps the lock for longer than that.
     """
     with ExitStack() as held:
         try:
@@ -112,57 +117,72 @@ def alone(folder: Path, patience: float) -> Iterator[None]:
 
 
 def is_being_run(home: Path) -> bool:
-    """Whether a process is at it; one that begins at this very moment waits `PATIENCE` for the answer."""
+    """Return whether a process is executing the run.
+
+    A process that starts now waits until this check is over.
+    """
     if not (home / LOCK).exists():
         return False
     try:
-        with alone(home, 0):
+        with lock_folder(home, 0):
             return False
     except ConfigError:
         return True
 
 
-def epochs_done(home: Path) -> int:
-    """As upstream's results.csv says, a line an epoch below its heads."""
+def count_epochs(home: Path) -> int:
+    """Return how many epochs upstream's results.csv has."""
     file = home / "results.csv"
     return max(0, len(file.read_text(encoding="utf-8").splitlines()) - 1) if file.exists() else 0
 
 
-def _train(home: Path, row: TableRow, seed: int) -> None:
-    """Until the last epoch is done; best.pt and last.pt then are as upstream leaves them."""
+def _train(home: Path, run: TableRun) -> None:
+    """Train up to the last epoch, or resume."""
     last, starts = AtomicPath(home / "weights" / "last.pt"), Starts(home / STARTS)
-    file = _model_yaml(home, row)
+    file, table = _write_model(home, run.row), run.table
     if not last.exists():
-        data = {"data": row.data} if row.data else {}  # or the embedded set, with its recipe
-        recipe = {"recipe": row.recipe} if row.recipe else {}
-        settings = {"deterministic": True, **row.settings, "seed": seed, "save_dir": str(home)}
+        data = {"data": table.data} if table.data else {}  # without it: the embedded data set, with its recipe
+        recipe = {"recipe": table.recipe} if table.recipe else {}
+        settings = {"deterministic": True, **table.settings, "seed": run.seed, "save_dir": str(home)}
         model = YOLO(str(file))
         if not offset_parameters(model.model):
-            settings.pop("offset_lr", None)  # of the table's other rows
+            settings.pop("offset_lr", None)  # it is meant for other rows of the table
         starts.train(model, 1, **data, **recipe, **settings)
         return
     model = YOLO(str(last))
     state: Any = model.ckpt
-    epoch = state["epoch"] + 1  # done, 0 where it was finished
+    epoch = state["epoch"] + 1  # the last epoch that is over; 0 if the training is
     if 0 < epoch < state["train_args"]["epochs"]:
-        data = resolve_data({"data": row.data or embedded_data()})
+        data = resolve_data({"data": table.data or embedded_data()})
         starts.train(model, epoch + 1, resume=True, save_dir=str(home), **data)
     elif epoch:  # killed between its last epoch and its end
         finish(last, last.with_name("best.pt"))
 
 
-def _model_yaml(home: Path, row: TableRow) -> Path:
-    """The model of this run as a file, by the name of its base, which has the scale in it."""
-    check_model(home, row)
+def _write_model(home: Path, row: TableRow) -> Path:
+    """Write the model YAML of a row.
+
+    The file has the name of the base, which names the scale.
+    """
+    text = model_yaml_text(read_model(row))
+    check_model(home, row, text)
     file = AtomicPath(home / Path(row.base).name)
-    file.write_bytes(model_yaml_text(model_of(row)).encode())
+    file.write_bytes(text.encode())
     return file
 
 
 class Starts:
-    """How often a training was started, in a file that is right up to the last checkpoint."""
+    """The starts of a training.
+
+    The file is right up to the last checkpoint.
+    """
 
     def __init__(self, file: Path) -> None:
+        """Read the starts so far.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
         self.file = AtomicPath(file)
         try:
             self.entries: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.exists() else []
@@ -170,12 +190,12 @@ class Starts:
             raise ConfigError(f"cannot be read: {error}", location=str(file), remedy=AGAIN) from None
 
     def train(self, model: YOLO, epoch: int, **arguments: Any) -> None:
-        """Train `model`, which begins at this epoch."""
+        """Train `model`, which begins with this epoch."""
         self.entries.append({"epoch": epoch, "date": _now(), "seconds": 0.0, "cpu_seconds": 0.0, "peak_bytes": None})
         self.file.write_bytes(json.dumps(self.entries).encode())
         wall, cpu = time.perf_counter(), time.process_time()
 
-        def note(trainer: Any) -> None:
+        def update(trainer: Any) -> None:
             self.entries[-1] |= {
                 "seconds": time.perf_counter() - wall,
                 "cpu_seconds": time.process_time() - cpu,
@@ -184,24 +204,25 @@ class Starts:
             }
             self.file.write_bytes(json.dumps(self.entries).encode())
 
-        model.add_callback("on_model_save", note)
+        model.add_callback("on_model_save", update)
         model.train(**arguments)
-        note(model.trainer)
+        update(model.trainer)
 
 
-def _recorded(home: Path, row: TableRow, seed: int) -> Record:
+def _record(home: Path, run: TableRun) -> Record:
+    """Evaluate the model; return its record."""
     last, best = home / "weights" / "last.pt", home / "weights" / "best.pt"
     state: Any = YOLO(str(last)).ckpt
     used = state["train_args"]
     starts = Starts(home / STARTS).entries
     model: Any = YOLO(str(best if best.exists() else last))
     deployed = deployed_cost(model.model, used["imgsz"], used["imgsz"], model.model.yaml.get("channels", 3))
-    metrics = _evaluated(model, row, used, home)
+    metrics = _evaluate(model, run.table, used, home)
     return Record(
-        table=row.table,
-        row=row.row,
-        seed=seed,
-        asked=row.asked(),
+        table=run.table.table,
+        row=run.row.row,
+        seed=run.seed,
+        asked=run.requested(),
         settings={key: value for key, value in used.items() if key not in OF_THIS_MACHINE},
         batch=used["batch"],
         images=images_used(used["data"], used["fraction"], used["split"]),
@@ -220,25 +241,37 @@ def _recorded(home: Path, row: TableRow, seed: int) -> Record:
     )
 
 
-def _evaluated(model: Any, row: TableRow, used: Mapping[str, Any], home: Path) -> dict[str, dict[str, float | None]]:
-    """Metrics by protocol; the batch is what upstream validates with, since padding depends on it."""
+def _evaluate(model: Any, table: TableSpec, used: Mapping[str, Any], home: Path) -> dict[str, dict[str, float | None]]:
+    """Return the metrics by protocol.
+
+    The batch is upstream's for validation, since padding depends on it.
+    """
     settings = {key: used[key] for key in OF_EVALUATION}
-    more = {"batch": 2 * used["batch"], "plots": False, "save_dir": str(home), "protocol": row.protocol}
-    return {row.protocol: dict(model.val(**{**settings, **more, **row.evaluation}).metrics)}
+    more = {"batch": 2 * used["batch"], "plots": False, "save_dir": str(home), "protocol": table.protocol}
+    return {table.protocol: dict(model.val(**{**settings, **more, **table.evaluation}).metrics)}
 
 
-def _curve(results: Mapping[str, Sequence[float]], begun: set[int], where: Path) -> list[dict[str, Any]]:
-    """Each epoch once, from the columns that the checkpoint holds; upstream's clock begins anew at every start."""
+def _curve(results: Mapping[str, Sequence[float]], first_epochs: set[int], weights: Path) -> list[dict[str, Any]]:
+    """Return one entry an epoch.
+
+    Args:
+        results: the columns of results.csv.
+        first_epochs: the epochs that a start began with, where upstream's clock begins at 0 again.
+        weights: the checkpoint.
+
+    Raises:
+        ConfigError: an epoch is missing.
+    """
     curve, before = [], 0.0
     for line in zip(*results.values(), strict=True):
         values = {key.strip(): float(value) for key, value in zip(results, line, strict=True)}
         epoch, now = int(values.pop("epoch")), values.pop("time")
         named = {NAMES.get(key.removeprefix("metrics/"), key): value for key, value in values.items()}
         finite = {key: value if math.isfinite(value) else None for key, value in named.items()}
-        curve.append({"epoch": epoch, "seconds": now - (0.0 if epoch in begun else before), **finite})
+        curve.append({"epoch": epoch, "seconds": now - (0.0 if epoch in first_epochs else before), **finite})
         before = now
     if not curve or [entry["epoch"] for entry in curve] != [*range(1, len(curve) + 1)]:
-        raise ConfigError("does not hold the results of each epoch", location=str(where), remedy=AGAIN)
+        raise ConfigError("does not hold the results of each epoch", location=str(weights), remedy=AGAIN)
     return curve
 
 

@@ -1,100 +1,99 @@
-"""All runs of a table in a folder: spec.yaml, a folder a run, and what came out so far."""
+"""The folder of a table's runs.
+
+It has spec.yaml, one folder a run, and the results so far.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from akyolo.errors import ConfigError
 from akyolo.experiments.run.records import Record, read_record
-from akyolo.experiments.run.runs import RECORD, alone, check_model, run_folder
+from akyolo.experiments.run.runs import RECORD, check_model, lock_folder, run_folder
 from akyolo.experiments.run.worker import SPEC
-from akyolo.experiments.spec.rows import Spec, read_spec, runs_in_order
-from akyolo.experiments.spec.spec_file import read_spec_file
+from akyolo.experiments.spec.differences import differences
+from akyolo.experiments.spec.spec_file import read_table, table_text
+from akyolo.experiments.spec.table_spec import TableSpec
 from akyolo.files import AtomicPath, remove_partial
+from akyolo.model_yaml import model_yaml_text
 
-STATED = "the table states something else"  # which follows from what is overridden, where anything is
+
+class TableFolder:
+    """A folder, checked against a table.
+
+    Args:
+        folder: it need not exist.
+        table: its row names must be different.
+        models: the model YAML of each row, by its name.
+    """
+
+    def __init__(self, folder: Path, table: TableSpec, models: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check the folder; write nothing.
+
+        Raises:
+            ConfigError: two rows would share a folder, or the folder has runs of another table; added seeds, and rows
+                added at the end, are allowed.
+        """
+        self.folder, self.table, self.models = folder, table, models
+        self._text = table_text(table).encode()
+        homes = [run_folder(folder, row.row, 0) for row in table.rows]
+        if shared := [row.row for row, home in zip(table.rows, homes, strict=True) if homes.count(home) > 1]:
+            raise ConfigError(f"{' and '.join(shared)} would share a folder", remedy="give one of them another name")
+        self._accepted = self._check_stored()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Write spec.yaml and lock the folder.
+
+        Other processes are kept from the table while the context is open.
+
+        Raises:
+            ConfigError: the folder cannot be written, has runs of another model, or another process runs the table.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot be written: {error.strerror}", location=str(self.folder)) from None
+        with lock_folder(self.folder, 0):
+            remove_partial(self.folder)
+            stored = self._stored()
+            if stored not in (self._text, self._accepted):  # another process has written it since it was checked
+                self._check_stored()
+            if stored != self._text:
+                (AtomicPath(self.folder) / SPEC).write_bytes(self._text)
+            for row in self.table.rows:
+                text = model_yaml_text(self.models[row.row])
+                for seed in self.table.seeds:
+                    check_model(run_folder(self.folder, row.row, seed), row, text)
+            yield
+
+    def _stored(self) -> bytes | None:
+        file = self.folder / SPEC
+        return file.read_bytes() if file.exists() else None
+
+    def _check_stored(self) -> bytes | None:
+        """Return the content of spec.yaml, checked.
+
+        It is parsed only if it is not what would be written.
+        """
+        stored = self._stored()
+        if stored is None and self.folder.is_dir() and any(self._visible_files()):
+            raise ConfigError(f"is not empty and has no {SPEC}", location=str(self.folder), remedy="use another --name")
+        if stored not in (None, self._text) and (different := differences(read_table(self.folder / SPEC), self.table)):
+            what = f"has other runs: {'; '.join(different)}"
+            raise ConfigError(what, location=str(self.folder), remedy="use another --name")
+        return stored
+
+    def _visible_files(self) -> Iterator[Path]:
+        return (file for file in self.folder.iterdir() if not file.name.startswith("."))
 
 
-@contextmanager
-def series(folder: Path, spec: Mapping[str, Any]) -> Iterator[Spec]:
-    """The spec of `folder`, written there if it is new or has more runs, while no other process runs it.
+def read_records(folder: Path, table: TableSpec) -> list[Record]:
+    """Return the records of finished runs.
 
     Raises:
-        ConfigError: another spec lies there, or runs of another model; two rows would share a folder; it cannot be
-            written; or another process is at it.
+        ConfigError: a file is not a record.
     """
-    check_folder(folder, spec)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", location=str(folder)) from None
-    with alone(folder, 0):
-        remove_partial(folder)
-        text, file = _text(spec).encode(), AtomicPath(folder / SPEC)
-        if not file.exists() or file.read_bytes() != text:
-            file.write_bytes(text)
-        written = read_spec(folder / SPEC)
-        for row, seed in runs_in_order(written):
-            check_model(run_folder(folder, row.row, seed), row)
-        yield written
-
-
-def check_folder(folder: Path, spec: Mapping[str, Any]) -> None:
-    """Refuse a folder of another spec, but for seeds and rows that are added at the end; nothing is written.
-
-    Raises:
-        ConfigError: it says what differs.
-    """
-    rows = [row["row"] for table in spec["tables"] for row in table["rows"]]
-    homes = [run_folder(folder, row, 0) for row in rows]
-    if alike := [row for row, home in zip(rows, homes, strict=True) if homes.count(home) > 1]:
-        raise ConfigError(f"{' and '.join(alike)} would share a folder", remedy="write one of them in another way")
-    if (folder / SPEC).exists():
-        different = list(dict.fromkeys(_different(read_spec_file(folder / SPEC), yaml.safe_load(_text(spec)))))
-        if told := [one for one in different if one != STATED] or different:
-            raise ConfigError(f"holds other runs: {'; '.join(told)}", location=str(folder), remedy="use another --name")
-    elif folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise ConfigError(f"is not empty and has no {SPEC}", location=str(folder), remedy="use another --name")
-
-
-def _text(spec: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
-
-
-def _different(there: Any, here: Any, key: str = "") -> Iterator[str]:
-    """What two specs do not have in common, from the innermost mapping."""
-    if key == "stated" and there != here:
-        yield STATED
-    elif isinstance(there, dict) and isinstance(here, dict):
-        for name in dict.fromkeys([*there, *here]):
-            yield from _different(there.get(name), here.get(name), name)
-    elif _is_list_of_mappings(there) and _is_list_of_mappings(here) and len(there) <= len(here):
-        for one, other in zip(there, here, strict=False):
-            yield from _different(one, other, key)
-    elif key == "seeds" and here[: len(there)] == there:
-        return
-    elif there != here:
-        yield f"{key} is {_short(there)} there, {_short(here)} here"
-
-
-def _is_list_of_mappings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-def _short(value: Any) -> str:
-    if _is_list_of_mappings(value):
-        return ", ".join(str(item.get("row", item)) for item in value)
-    return "not given" if value is None else str(value)
-
-
-def records(folder: Path, spec: Spec) -> list[Record]:
-    """Of the runs that are over.
-
-    Raises:
-        ConfigError: a file that is no record.
-    """
-    files = (run_folder(folder, row.row, seed) / RECORD for row, seed in runs_in_order(spec))
+    files = (run_folder(folder, run.row.row, run.seed) / RECORD for run in table.runs())
     return [read_record(file) for file in files if file.exists()]

@@ -1,10 +1,10 @@
-"""A run in a process of its own.
+"""Execute one run in this process.
 
 `python -m akyolo.experiments.run.worker FOLDER ROW SEED` is what akyolo starts. The starter holds the other end of
-stdin. When it ends, in whatever way, so does the run, which can then be resumed.
+stdin. When the starter ends, for whatever reason, the run ends too; it can be resumed.
 
-`python -m akyolo.experiments.run.worker FOLDER --index N` is for a scheduler, which itself ends what it started: run N
-of the table, counted from 0, all rows with one seed, then with the next.
+`python -m akyolo.experiments.run.worker FOLDER --index N` is for a scheduler, which ends by itself what it started. It
+executes run N of the table, counted from 0: all rows with the first seed, then with the next.
 """
 
 import argparse
@@ -15,17 +15,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from akyolo.errors import AkyoloError, ConfigError
-from akyolo.experiments.run.runs import run
-from akyolo.experiments.spec.rows import Spec, TableRow, read_spec, runs_in_order
+from akyolo.experiments.run.runs import execute
+from akyolo.experiments.spec.spec_file import read_table
+from akyolo.experiments.spec.table_spec import TableRun, TableSpec
 from akyolo.upstream.patches.autoinstall import never_install
 
 SPEC = "spec.yaml"
 
 
 def main() -> None:
-    """Run the row that the command line names; exit with 2 at a mistake, 130 at Ctrl-C."""
+    """Execute the run that the command line names.
+
+    The exit code is 2 for a mistake of the user, and 130 for Ctrl-C.
+    """
     try:
-        run_words(sys.argv[1:])
+        execute_words(sys.argv[1:])
     except AkyoloError as error:
         print(f"akyolo: {error}", file=sys.stderr)
         sys.exit(2)
@@ -33,11 +37,13 @@ def main() -> None:
         sys.exit(130)
 
 
-def run_words(words: Sequence[str]) -> None:
-    """Run the row that `words` name in the spec of their folder.
+def execute_words(words: Sequence[str]) -> None:
+    """Execute the run that `words` name.
+
+    It is a run of the table in their folder's spec.yaml.
 
     Raises:
-        AkyoloError: the spec has no such row, or the run has to stop.
+        AkyoloError: the table has no such run, or the run has to stop.
     """
     parser = argparse.ArgumentParser(prog="python -m akyolo.experiments.run.worker")
     parser.add_argument("folder", type=Path)
@@ -51,29 +57,31 @@ def run_words(words: Sequence[str]) -> None:
         threading.Thread(target=_end_with_starter, daemon=True).start()
     never_install()
     file = options.folder / SPEC
+    table = read_table(file)
     if options.index is None:
-        row, seed = _named(read_spec(file), options.row, file), options.seed
+        run = _named_run(table, options.row, options.seed, file)
     else:
-        row, seed = _numbered(read_spec(file), options.index, file)
-    run(options.folder, row, seed)
+        run = _numbered_run(table, options.index, file)
+    execute(options.folder, run)
 
 
-def _named(spec: Spec, name: str, file: Path) -> TableRow:
-    rows = {row.row: row for row in spec.rows}
+def _named_run(table: TableSpec, name: str, seed: int, file: Path) -> TableRun:
+    rows = {row.row: row for row in table.rows}
     if name not in rows:
         raise ConfigError(f"there is no row {name!r}", location=str(file))
-    return rows[name]
+    return TableRun(table, rows[name], seed)
 
 
-def _numbered(spec: Spec, index: int, file: Path) -> tuple[TableRow, int]:
-    runs = runs_in_order(spec)
+def _numbered_run(table: TableSpec, index: int, file: Path) -> TableRun:
+    runs = table.runs()
     if not 0 <= index < len(runs):
         raise ConfigError(f"there is no run {index}: 0 to {len(runs) - 1} are there", location=str(file))
     return runs[index]
 
 
 def _end_with_starter() -> None:
-    os.read(0, 1)  # not by sys.stdin, whose lock a forked loader of images would inherit
+    """End the process when its starter ends."""
+    os.read(0, 1)  # not sys.stdin, whose lock a forked data loader would inherit
     os._exit(1)
 
 

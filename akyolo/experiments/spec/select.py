@@ -1,87 +1,106 @@
-"""What of a spec is to be run: its tables, each as a spec of its own, with the changes that were asked for."""
+"""Select tables and rows; override arguments."""
 
-from collections.abc import Collection, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from akyolo.errors import ConfigError, did_you_mean
-from akyolo.experiments.spec.rows import OF_TABLE
+from akyolo.experiments.spec.table_spec import TRAINING_KEYS, TableSpec
 
 
-def tables_named(content: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """The tables of these names, in the order of the spec; all of them without names.
+def select_tables(tables: Sequence[TableSpec], names: Sequence[str]) -> list[TableSpec]:
+    """Return the tables of these names.
+
+    They come in the order of `tables`. Without names, all tables are returned.
 
     Args:
-        content: see `akyolo.experiments.spec.spec_file.read_spec_file`.
-        names: a number is its digits.
+        tables: of a specification.
+        names: a number is written as its digits.
 
     Raises:
         ConfigError: there is no such table.
     """
-    known = [str(table["table"]) for table in content["tables"]]
+    all_names = [str(table.table) for table in tables]
     for name in names:
-        if name not in known:
-            raise ConfigError(f"there is no table {name!r}", location="--table", remedy=did_you_mean(name, known))
-    return [table for table in content["tables"] if not names or str(table["table"]) in names]
+        if name not in all_names:
+            raise ConfigError(f"there is no table {name!r}", location="--table", remedy=did_you_mean(name, all_names))
+    return [table for table in tables if not names or str(table.table) in names]
 
 
-def rows_named(tables: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Collection[str]:
-    """The rows that are meant, by their names in `of_its_own`; all of them without names.
+def select_rows(tables: Sequence[TableSpec], names: Sequence[str]) -> set[str]:
+    """Return the distinct names of selected rows.
+
+    Without names, all rows are selected.
 
     Args:
-        tables: of the spec.
-        names: as in the spec, or as in `of_its_own`, one or several separated by commas (a name may have one too).
+        tables: as a file has them.
+        names: of rows, as a file has them or as `with_distinct_rows` writes them; each is one name or several with
+            commas between. A name may have a comma itself.
 
     Raises:
         ConfigError: there is no such row.
     """
     by_name: dict[str, set[str]] = {}
     for table in tables:
-        for row, distinct in zip(table["rows"], _distinct(table["rows"]), strict=True):
-            by_name.setdefault(row["row"], set()).add(distinct["row"])
-            by_name.setdefault(distinct["row"], set()).add(distinct["row"])
-    meant: set[str] = set()
+        for row, distinct in zip(table.rows, with_distinct_rows(table).rows, strict=True):
+            by_name.setdefault(row.row, set()).add(distinct.row)
+            by_name.setdefault(distinct.row, set()).add(distinct.row)
+    selected: set[str] = set()
     for text in names:
         for name in [text] if text in by_name else [part.strip() for part in text.split(",")]:
             if name not in by_name:
                 raise ConfigError(f"there is no row {name!r}", location="--rows", remedy=did_you_mean(name, by_name))
-            meant |= by_name[name]
-    return meant or {name for same in by_name.values() for name in same}
+            selected |= by_name[name]
+    return selected or {name for distinct in by_name.values() for name in distinct}
 
 
-def of_its_own(
-    content: Mapping[str, Any], table: Mapping[str, Any], seeds: Sequence[int], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A spec of one table.
+def with_distinct_rows(table: TableSpec) -> TableSpec:
+    """Return the table with distinct row names.
+
+    A name that it has twice gets the name of the model in front.
+    """
+    names = [row.row for row in table.rows]
+    rows = tuple(
+        dataclasses.replace(row, row=f"{Path(row.base).stem} {row.row}") if names.count(row.row) > 1 else row
+        for row in table.rows
+    )
+    return dataclasses.replace(table, rows=rows)
+
+
+def override(table: TableSpec, arguments: Mapping[str, Any]) -> TableSpec:
+    """Return the table with other training arguments.
+
+    What it stated before is kept under `stated`.
 
     Args:
-        content: of the whole spec.
-        table: of it.
-        seeds: of the runs.
-        changes: training arguments for all rows; what the table evaluates with is changed there, the rest in its
-            settings. What was stated before is kept as such.
+        table: it may have been overridden before; then what it stated first is kept.
+        arguments: `data`, `recipe`, arguments that the table evaluates with, and any others, which are settings.
+
+    Example:
+        >>> from akyolo.experiments.spec.select import override
+        >>> from akyolo.experiments.spec.table_spec import TableRow, TableSpec
+        >>> rows = (TableRow("plain", "yolov8n.yaml"),)
+        >>> table = override(TableSpec(3, None, None, {"epochs": 300}, "coco", {"iou": 0.6}, rows), {"epochs": 2})
+        >>> table.settings, table.stated
+        ({'epochs': 2}, {'settings': {'epochs': 300}})
     """
-    of_table = {key: changes[key] for key in ("data", "recipe") if key in changes}
-    evaluation = {key: changes[key] for key in table["evaluation"] if key in changes}
-    settings = {key: value for key, value in changes.items() if key not in of_table | evaluation}
-    changed = {
-        **table,
+    arguments = {key: as_yaml(value) for key, value in arguments.items()}
+    of_table = {key: arguments[key] for key in ("data", "recipe") if key in arguments}
+    evaluation = {key: arguments[key] for key in table.evaluation if key in arguments}
+    settings = {key: value for key, value in arguments.items() if key not in of_table | evaluation}
+    changed = dataclasses.replace(
+        table,
         **of_table,
-        "settings": table["settings"] | settings,
-        "evaluation": table["evaluation"] | evaluation,
-        "rows": _distinct(table["rows"]),
-    }
-    stated = {key: table[key] for key in OF_TABLE if changed[key] != table[key]} | table.get("stated", {})
-    name = stated.get("data", table["data"])
-    about = {"paper": content["paper"]} if "paper" in content else {}
-    data = {"data": {name: content["data"][name]}} if name in content.get("data", {}) else {}
-    return {**about, "seeds": list(seeds), **data, "tables": [{**changed, **({"stated": stated} if stated else {})}]}
+        settings={**table.settings, **settings},
+        evaluation={**table.evaluation, **evaluation},
+    )
+    differing = {key: before for key in TRAINING_KEYS if getattr(changed, key) != (before := getattr(table, key))}
+    return dataclasses.replace(changed, stated={**differing, **table.stated})
 
 
-def _distinct(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one name get that of their model in front."""
-    names = [row["row"] for row in rows]
-    return [
-        {**row, "row": f"{Path(row['base']).stem} {row['row']}"} if names.count(row["row"]) > 1 else dict(row)
-        for row in rows
-    ]
+def as_yaml(value: Any) -> Any:
+    """Return a value with lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: as_yaml(item) for key, item in value.items()}
+    return [as_yaml(item) for item in value] if isinstance(value, tuple | list) else value

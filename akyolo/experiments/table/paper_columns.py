@@ -1,11 +1,14 @@
-"""A paper's figures beside ours, in its units: percent, millions of parameters."""
+"""Put our figures next to a paper's.
+
+The units are the paper's: percent, and millions of parameters.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from akyolo.cost import Cost
-from akyolo.experiments.spec.rows import COUNTS, TableRow
+from akyolo.experiments.spec.table_spec import COUNTS, TableRow
 from akyolo.experiments.table.tables import COSTS, Entry, aligned, cost_cells, mean_cell, number_cell
 
 PERCENT = 100
@@ -13,21 +16,21 @@ NAMES, DECIMALS = {"params_m": "params (M)", "gflops": "GFLOPs"}, {"params_m": 2
 
 
 def printed_metrics(rows: Sequence[TableRow]) -> list[str]:
-    """What is printed of any of the rows but the size of its model; nothing where there is no paper."""
+    """Return the metrics that a paper prints."""
     return list(dict.fromkeys(name for row in rows for name in row.printed if name not in COUNTS))
 
 
-def markdown_beside(
+def markdown_with_paper(
     rows: Sequence[TableRow], entries: Sequence[Entry], counts: Mapping[str, Cost], seeds: int, ours: str
 ) -> str:
-    """Two tables: each metric and count as paper, ours and difference; and what ours cost.
+    """Return paper and own figures as Markdown.
 
     Args:
-        rows: of the spec.
-        entries: one a row, in the same order.
-        counts: of their models, as the paper counts, by row.
-        seeds: how many the spec asks for.
-        ours: head of our columns.
+        rows: of the table.
+        entries: our results for these rows, in the same order.
+        counts: the cost of our models by the paper's convention, by row.
+        seeds: how many seeds the table has.
+        ours: the head of our columns.
     """
     metrics = printed_metrics(rows)
     counted = [name for name in COUNTS if any(name in row.printed for row in rows)]
@@ -42,14 +45,14 @@ def markdown_beside(
 
 
 def difference(row: TableRow, entry: Entry, metric: str) -> float | None:
-    """Ours less the paper's, in points."""
+    """Return our figure minus the paper's, in points."""
     if metric not in row.printed or metric not in entry.metrics:
         return None
     return PERCENT * entry.metrics[metric].mean - row.printed[metric]
 
 
-def as_json_beside(rows: Sequence[TableRow], entries: Sequence[Entry], counts: Mapping[str, Cost]) -> dict[str, Any]:
-    """By row: what is printed, the differences in points, and our counts."""
+def json_with_paper(rows: Sequence[TableRow], entries: Sequence[Entry], counts: Mapping[str, Cost]) -> dict[str, Any]:
+    """Return printed figures, differences and counts, by row."""
     return {
         row.row: {
             "printed": dict(row.printed),
@@ -62,9 +65,9 @@ def as_json_beside(rows: Sequence[TableRow], entries: Sequence[Entry], counts: M
 
 
 def _metric(row: TableRow, entry: Entry, name: str, seeds: int) -> list[str]:
-    less = difference(row, entry, name)
+    points = difference(row, entry, name)
     ours = mean_cell(entry, name, seeds, PERCENT, 2)
-    return [number_cell(row.printed.get(name), 1), ours, "-" if less is None else f"{less:+.2f}"]
+    return [number_cell(row.printed.get(name), 1), ours, "-" if points is None else f"{points:+.2f}"]
 
 
 def _counts(row: TableRow, ours: Cost | None, counted: Sequence[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""What came out of a series so far: table.md, table.json and plot.png in its folder."""
+"""Write the results of a table.
+
+They are table.md, table.json and plot.png in its folder.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,16 +11,15 @@ from typing import Any
 import torch
 
 from akyolo.cost import Cost
-from akyolo.experiments.run.deviations import Change, changes, words
+from akyolo.experiments.run.deviations import Deviation, describe_deviations, find_deviations
 from akyolo.experiments.run.records import Record
 from akyolo.experiments.run.runs import run_folder
-from akyolo.experiments.spec.rows import COUNTS, Spec
-from akyolo.experiments.table.counts import counted
+from akyolo.experiments.spec.table_spec import TableSpec
 from akyolo.experiments.table.figures import plot
-from akyolo.experiments.table.notes import about, notes, title
-from akyolo.experiments.table.paper_columns import PERCENT, as_json_beside, markdown_beside, printed_metrics
+from akyolo.experiments.table.notes import common_facts, notes, title
+from akyolo.experiments.table.paper_columns import PERCENT, json_with_paper, markdown_with_paper, printed_metrics
 from akyolo.experiments.table.tables import Entry, as_json, entries, markdown
-from akyolo.experiments.table.timing import speed
+from akyolo.experiments.table.timing import time_models
 from akyolo.files import AtomicPath
 from akyolo.scoring.protocols import headline
 
@@ -25,92 +27,107 @@ TABLE, DATA, PLOT, SPEED = "table.md", "table.json", "plot.png", "speed.json"
 FORMAT = 1
 
 
-def report(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[str, Cost]) -> dict[str, Any]:
-    """Write all three, each as a whole; returns what table.json holds.
+def write_report(
+    folder: Path, table: TableSpec, records: Sequence[Record], counts: Mapping[str, Cost]
+) -> dict[str, Any]:
+    """Write the files; return table.json's content.
 
     Args:
-        folder: of the series.
-        spec: of one table.
-        records: of its runs, as far as they are over.
-        counts: see `counts_beside`.
+        folder: of the table.
+        table: the table.
+        records: of its runs that are over.
+        counts: see `akyolo.experiments.table.counts.count_printed_rows`.
     """
-    measured, changed, facts = _measured(folder), changes(spec.rows[0], records), about(spec, records)
-    found = _entries(spec, records, measured)
-    table = {
+    timings, deviations, facts = _read_timings(folder), find_deviations(table, records), common_facts(table, records)
+    results = _entries(table, records, timings)
+    content = {
         "format": FORMAT,
-        "table": spec.rows[0].table,
+        "table": table.table,
         **facts,
-        "seeds": list(spec.seeds),
-        "rows": as_json(found),
-        "speed": measured,
+        "seeds": list(table.seeds),
+        "rows": as_json(results),
+        "speed": timings,
     }
-    if printed_metrics(spec.rows):
-        table |= {"paper": spec.paper, "beside": as_json_beside(spec.rows, found, counts)}
-    if changed:
-        table["changed"] = [change.what for change in changed]
-    heading = title(facts, spec)
-    below = notes(facts, spec, (measured or {}).get("hardware"))
-    text = "\n".join([f"# {heading}", "", _rendered(spec, found, changed, counts), *below, ""])
-    metric = headline(spec.rows[0].protocol)[-1]
-    above = "\n".join(filter(None, [heading, words(changed)]))
-    for name, content in (
-        (DATA, (json.dumps(table, indent=1) + "\n").encode()),
+    if printed_metrics(table.rows):
+        content |= {"paper": table.paper, "beside": json_with_paper(table.rows, results, counts)}
+    if deviations:
+        content["changed"] = [deviation.what for deviation in deviations]
+    heading = title(facts, table)
+    below = notes(facts, table, (timings or {}).get("hardware"))
+    text = "\n".join([f"# {heading}", "", _markdown(table, results, deviations, counts), *below, ""])
+    metric = headline(table.protocol)[-1]
+    above = "\n".join(filter(None, [heading, describe_deviations(deviations)]))
+    for name, data in (
+        (DATA, (json.dumps(content, indent=1) + "\n").encode()),
         (TABLE, text.encode()),
-        (PLOT, plot(found, metric, above, _printed(spec, metric))),
+        (PLOT, plot(results, metric, above, _printed_fractions(table, metric))),
     ):
-        (AtomicPath(folder) / name).write_bytes(content)
-    return table
+        (AtomicPath(folder) / name).write_bytes(data)
+    return content
 
 
-def rendered(folder: Path, spec: Spec, records: Sequence[Record], counts: Mapping[str, Cost]) -> str:
-    """The table, beside the paper's where its figures are printed; before it, what was other than it states."""
-    found = _entries(spec, records, _measured(folder))
-    return _rendered(spec, found, changes(spec.rows[0], records), counts)
+def render(folder: Path, table: TableSpec, records: Sequence[Record], counts: Mapping[str, Cost]) -> str:
+    """Return the table as Markdown.
+
+    It begins with a warning if the runs are not as the table states.
+
+    Args:
+        folder: of the table, with the timings of its models.
+        table: the table; our figures stand next to the paper's if its rows have printed figures.
+        records: of its runs that are over.
+        counts: see `akyolo.experiments.table.counts.count_printed_rows`.
+    """
+    results = _entries(table, records, _read_timings(folder))
+    return _markdown(table, results, find_deviations(table, records), counts)
 
 
-def _rendered(spec: Spec, found: Sequence[Entry], changed: Sequence[Change], counts: Mapping[str, Cost]) -> str:
-    warning = f"**{words(changed)}.**\n\n" if changed else ""
-    if not printed_metrics(spec.rows):
-        return warning + markdown(found, headline(spec.rows[0].protocol), len(spec.seeds))
-    ours = f"ours ({'shortened' if any(change.less for change in changed) else 'changed'})" if changed else "ours"
-    return warning + markdown_beside(spec.rows, found, counts, len(spec.seeds), ours)
+def _markdown(
+    table: TableSpec, results: Sequence[Entry], deviations: Sequence[Deviation], counts: Mapping[str, Cost]
+) -> str:
+    warning = f"**{describe_deviations(deviations)}.**\n\n" if deviations else ""
+    if not printed_metrics(table.rows):
+        return warning + markdown(results, headline(table.protocol), len(table.seeds))
+    ours = "ours"
+    if deviations:
+        ours = f"ours ({'shortened' if any(deviation.less for deviation in deviations) else 'changed'})"
+    return warning + markdown_with_paper(table.rows, results, counts, len(table.seeds), ours)
 
 
-def counts_beside(spec: Spec) -> dict[str, Cost]:
-    """Of the rows whose size a paper prints: what its convention says of our models, by row."""
-    return {row.row: counted(row) for row in spec.rows if any(name in row.printed for name in COUNTS)}
+def _entries(table: TableSpec, records: Sequence[Record], timings: dict[str, Any] | None) -> list[Entry]:
+    ms = {row: times["median_ms"] for row, times in timings["rows"].items()} if timings else {}
+    metrics = dict.fromkeys([*headline(table.protocol), *printed_metrics(table.rows)])
+    return entries([row.row for row in table.rows], records, list(metrics), ms)
 
 
-def _entries(spec: Spec, records: Sequence[Record], measured: dict[str, Any] | None) -> list[Entry]:
-    ms = {row: times["median_ms"] for row, times in measured["rows"].items()} if measured else {}
-    metrics = dict.fromkeys([*headline(spec.rows[0].protocol), *printed_metrics(spec.rows)])
-    return entries([row.row for row in spec.rows], records, list(metrics), ms)
+def _printed_fractions(table: TableSpec, metric: str) -> dict[str, float]:
+    return {row.row: row.printed[metric] / PERCENT for row in table.rows if metric in row.printed}
 
 
-def _printed(spec: Spec, metric: str) -> dict[str, float]:
-    """Fractions, by row."""
-    return {row.row: row.printed[metric] / PERCENT for row in spec.rows if metric in row.printed}
+def measure_speed(folder: Path, table: TableSpec, records: Sequence[Record]) -> None:
+    """Time one model of each row.
 
-
-def measure_speed(folder: Path, spec: Spec, records: Sequence[Record]) -> None:
-    """Time one model of each row whose weights are there; nothing where all of them were timed together before."""
+    A row without weights is left out. Nothing is timed if all of them were timed together before.
+    """
     models = {record.row: record for record in reversed(records)}  # of the first seed
-    weights = {row.row: file for row in spec.rows if row.row in models and (file := _weights(folder, models[row.row]))}
-    before = _measured(folder)
+    weights = {row.row: file for row in table.rows if row.row in models and (file := _weights(folder, models[row.row]))}
+    before = _read_timings(folder)
     if not weights or (before and before["rows"].keys() >= weights.keys()):
         return
     device = torch.device(records[0].hardware["device"])
     if device.type == "cuda" and not torch.cuda.is_available():
-        device = torch.device("cpu")  # the trainings ran elsewhere
-    measured = speed(weights, records[0].settings["imgsz"], device)
-    AtomicPath(folder / SPEED).write_bytes(json.dumps(measured, indent=1).encode())
+        device = torch.device("cpu")  # the trainings ran on another machine
+    timings = time_models(weights, records[0].settings["imgsz"], device)
+    AtomicPath(folder / SPEED).write_bytes(json.dumps(timings, indent=1).encode())
 
 
-def _measured(folder: Path) -> dict[str, Any] | None:
-    """What `speed` found before; None where it is lost, since it can be measured again."""
+def _read_timings(folder: Path) -> dict[str, Any] | None:
+    """Return the timings, or None.
+
+    It is None if the file is missing or damaged; the timings can be measured again.
+    """
     try:
-        found = json.loads((folder / SPEED).read_text(encoding="utf-8"))
-        return found if all("median_ms" in times for times in found["rows"].values()) else None
+        timings = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+        return timings if all("median_ms" in times for times in timings["rows"].values()) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

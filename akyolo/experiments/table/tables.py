@@ -1,4 +1,4 @@
-"""Records become a table: means and standard deviations over seeds."""
+"""Turn records into a table."""
 
 import dataclasses
 import statistics
@@ -15,27 +15,32 @@ HEADS = ("params (M)", "GFLOPs", *COSTS)
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric over seeds: its values in their order, their mean, and their sample standard deviation (n - 1)."""
+    """The distribution of a metric over seeds.
+
+    The values are in the order of the seeds.
+    """
 
     values: tuple[float, ...]
     mean: float
-    std: float | None  # of one seed: None
+    std: float | None  # of the sample (n - 1); None for a single seed
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one row; None, and no seeds, where nothing is yet.
+    """The results of one row.
+
+    Without a run that is over there are no seeds, and every number is None.
 
     Args:
         row: its name.
         seeds: of the runs that are over.
-        metrics: by name, fractions; without those that a run had nothing to measure by.
-        params: as deployed.
-        gflops: as deployed, for one image of the training's size.
-        ms: of one image, median; None before it is measured.
-        ms_ratio: to the first row of the table.
-        seconds_per_epoch: median of a run's epochs, mean over seeds.
-        peak_bytes: of the training, the most of all seeds.
+        metrics: fractions by name, without metrics that one of the runs could not measure.
+        params: parameters of the deployed model.
+        gflops: of the deployed model, for one image of the training's size.
+        ms: median milliseconds of one image; None until it is measured.
+        ms_ratio: `ms` divided by that of the first row of the table.
+        seconds_per_epoch: median over the epochs of a run, mean over seeds.
+        peak_bytes: memory of the training, the maximum over seeds.
     """
 
     row: str
@@ -50,20 +55,28 @@ class Entry:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Return mean and deviation of values.
+
+    There is at least one value. The deviation is that of a sample (n - 1).
+
+    Example:
+        >>> from akyolo.experiments.table.tables import spread
+        >>> spread([1.0, 3.0]).mean, round(spread([1.0, 3.0]).std, 3), spread([0.5]).std
+        (2.0, 1.414, None)
+    """
     return Spread(tuple(values), statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def entries(
     rows: Sequence[str], records: Sequence[Record], metrics: Sequence[str], ms: Mapping[str, float]
 ) -> list[Entry]:
-    """One entry a row, in order.
+    """Return the results of each row.
 
     Args:
-        rows: names.
-        records: of any of them.
-        metrics: names, of the one protocol of the table.
-        ms: milliseconds of an image by row, as far as measured.
+        rows: their names.
+        records: of any of these rows.
+        metrics: names of metrics of the table's protocol.
+        ms: milliseconds of an image by row, for the rows that were timed.
     """
     return [_entry(row, [r for r in records if r.row == row], metrics, ms.get(row), ms.get(rows[0])) for row in rows]
 
@@ -73,12 +86,12 @@ def _entry(
 ) -> Entry:
     if not records:
         return Entry(row)
-    found = [record.metrics[record.asked["protocol"]] for record in records]
+    by_seed = [record.metrics[record.asked["protocol"]] for record in records]
     return Entry(
         row=row,
         seeds=tuple(record.seed for record in records),
         metrics={
-            name: spread(values) for name in metrics if (values := _numbers(values.get(name) for values in found))
+            name: spread(values) for name in metrics if (values := _numbers(values.get(name) for values in by_seed))
         },
         params=records[0].params,
         gflops=records[0].gflops,
@@ -90,19 +103,35 @@ def _entry(
 
 
 def _numbers(values: Iterable[float | None]) -> list[float]:
-    """All of them, or none where one is missing."""
-    found = list(values)
-    numbers = [value for value in found if value is not None]
-    return numbers if len(numbers) == len(found) else []
+    """Return values if none is missing.
+
+    Otherwise the list is empty.
+    """
+    candidates = list(values)
+    numbers = [value for value in candidates if value is not None]
+    return numbers if len(numbers) == len(candidates) else []
 
 
 def markdown(entries: Sequence[Entry], metrics: Sequence[str], seeds: int) -> str:
-    """The table, aligned; a mean of fewer than `seeds` runs says so."""
+    """Return the table as Markdown.
+
+    A mean over fewer than `seeds` runs says so.
+    """
     return aligned([["row", *metrics, *HEADS], *([entry.row, *_cells(entry, metrics, seeds)] for entry in entries)])
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells, the first of them the heads, as Markdown."""
+    """Return cells as an aligned Markdown table.
+
+    The first row is the head.
+
+    Example:
+        >>> from akyolo.experiments.table.tables import aligned
+        >>> print(aligned([["row", "mAP"], ["AKConv:5", "0.5"]]), end="")
+        | row      | mAP |
+        | -------- | --- |
+        | AKConv:5 | 0.5 |
+    """
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in ruled)
@@ -118,19 +147,22 @@ def _cells(entry: Entry, metrics: Sequence[str], seeds: int) -> list[str]:
 
 
 def mean_cell(entry: Entry, metric: str, seeds: int, scale: float = 1, decimals: int = 3) -> str:
-    """Mean and spread of a metric; of fewer than `seeds` runs it says so."""
+    """Return mean and deviation as a cell.
+
+    The cell says so if there are fewer than `seeds` runs.
+    """
     if not entry.seeds:
         return NOT_RUN
     if metric not in entry.metrics:
         return NOT_MEASURED
-    found = entry.metrics[metric]
-    deviation = "" if found.std is None else f" ± {scale * found.std:.{decimals}f}"
+    over_seeds = entry.metrics[metric]
+    deviation = "" if over_seeds.std is None else f" ± {scale * over_seeds.std:.{decimals}f}"
     fewer = f" (n={len(entry.seeds)})" if len(entry.seeds) < seeds else ""
-    return f"{scale * found.mean:.{decimals}f}{deviation}{fewer}"
+    return f"{scale * over_seeds.mean:.{decimals}f}{deviation}{fewer}"
 
 
 def cost_cells(entry: Entry) -> list[str]:
-    """Under `COSTS`."""
+    """Return the cells of the columns `COSTS`."""
     if not entry.seeds:
         return [NOT_RUN] * len(COSTS)
     mib = entry.peak_bytes and entry.peak_bytes / 2**20
@@ -139,10 +171,10 @@ def cost_cells(entry: Entry) -> list[str]:
 
 
 def number_cell(number: float | None, decimals: int) -> str:
-    """A number as the table has it."""
+    """Return a number as a cell; a dash for None."""
     return NOT_MEASURED if number is None else f"{number:.{decimals}f}"
 
 
 def as_json(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The entries with all their digits."""
+    """Return the entries as mappings, with all digits."""
     return [dataclasses.asdict(entry) for entry in entries]

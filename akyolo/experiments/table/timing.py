@@ -1,4 +1,7 @@
-"""How fast the models of a table are, side by side: after all trainings, in one process, interleaved."""
+"""Time the models of a table.
+
+They are timed in one process, interleaved, after all trainings.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,16 +16,18 @@ from akyolo.upstream.model import YOLO
 ROUNDS = 20
 
 
-def speed(weights: Mapping[str, Path], imgsz: int, device: torch.device) -> dict[str, Any]:
-    """Milliseconds of one image, from the image to the output of the head, by trained, fused models in float32.
+def time_models(weights: Mapping[str, Path], imgsz: int, device: torch.device) -> dict[str, Any]:
+    """Return the milliseconds of each model.
+
+    The models are trained, fused and in float32; the time is that from the image to the output of the head.
 
     Args:
-        weights: by row.
-        imgsz: pixels of a side.
-        device: where they run.
+        weights: files by row.
+        imgsz: height and width of the image in pixels.
+        device: where the models run.
 
     Returns:
-        `rounds`, `imgsz`, `hardware`, and by row: `median_ms`, `iqr_ms`.
+        `rounds`, `imgsz`, `hardware` and `rows`; each row has `median_ms` and `iqr_ms`.
     """
     torch.manual_seed(0)
     steps = {}

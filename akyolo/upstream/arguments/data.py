@@ -11,6 +11,7 @@ from ultralytics.utils.checks import check_yaml
 
 from akyolo.datasets.shapes import store
 from akyolo.datasets.yolo import data_yaml
+from akyolo.errors import DatasetError, did_you_mean
 from akyolo.resources import packaged
 
 NAME = "shapes.yaml"
@@ -74,6 +75,20 @@ def check_runs_nothing(data: Any, task: str | None = None) -> None:
     for file in () if task == "classify" else _yamls_of(data):
         if file.is_file() and not is_upstream_file(file):
             data_yaml.check_runs_nothing(file)
+
+
+def check_data_of_task(task: str, data: Any) -> None:
+    """Refuse a folder where a task needs a data YAML; only a classifier takes a folder of folders.
+
+    Raises:
+        DatasetError: it names the data YAMLs that are near.
+    """
+    if isinstance(data, str) and task != "classify" and Path(data).suffix not in {*SUFFIXES, ".ndjson"}:
+        near = [str(path) for path in Path(data if Path(data).is_dir() else Path(data).parent).glob("*.yaml")]
+        raise DatasetError(
+            f"data={data} is not a data YAML",
+            remedy=did_you_mean(data, near) if near else "`akyolo data import` makes one",
+        )
 
 
 def _yamls_of(data: str | Path) -> list[Path]:

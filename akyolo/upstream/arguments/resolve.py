@@ -94,15 +94,15 @@ class TrainingArguments:
             CheckpointError: weights that cannot be read safely.
             ConfigError: a value, the `cfg=` file or a recipe that cannot be used.
         """
-        file = {key: value for key, value in _read_cfg_file(words.get("cfg")).items() if key != "mode"}
-        stated = {**file, **words}
+        in_file = {key: value for key, value in _read_cfg_file(words.get("cfg")).items() if key != "mode"}
+        stated = {**in_file, **words}
         (check or check_hyperparameters)(stated)
         for key in WEIGHT_ARGUMENTS:
             if isinstance(stated.get(key), str | Path):
                 check_loadable(stated[key])
         recipes = (Layer(Source.RECIPE, read_recipe(name), name) for name in recipe_names(stated.get("recipe")))
         return cls(
-            (*recipes, Layer(Source.CFG_FILE, file, str(words.get("cfg") or "")), Layer(Source.USER, dict(words)))
+            (*recipes, Layer(Source.CFG_FILE, in_file, str(words.get("cfg") or "")), Layer(Source.USER, dict(words)))
         )
 
     @classmethod
@@ -202,16 +202,16 @@ class TrainingArguments:
         Raises:
             ConfigError: there is no such recipe, or it holds an argument that no recipe may have.
         """
-        named = {
+        recipe_of = {
             Source.MODEL_RECIPE: getattr(model, "yaml", {}).get("recipe"),
             Source.DATA_RECIPE: data_recipe,
             Source.RECIPE: self.stated.get("recipe"),
         }
-        recipe = join_recipes(*named.values())
+        recipe = join_recipes(*recipe_of.values())
         base = Layer(Source.CHECKPOINT, dict(checkpoint))
         if not recipe:
             return TrainingArguments((base, *self.layers))
-        sources = {name: source for source, names in named.items() for name in recipe_names(names)}
+        sources = {name: source for source, names in recipe_of.items() for name in recipe_names(names)}
         given = {layer.name: layer for layer in self.layers if layer.source is Source.RECIPE}
         recipes = [given.get(name) or Layer(sources[name], read_recipe(name), name) for name in recipe_names(recipe)]
         recipes = [Layer(layer.source, _read_by(model, layer.values), layer.name) for layer in recipes]

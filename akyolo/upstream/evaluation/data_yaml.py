@@ -18,7 +18,7 @@ from akyolo.upstream.patches.replacing import replaced
 
 @dataclass(frozen=True)
 class OpenData:
-    """A data set by its name, with the content of its YAML.
+    """A data set with the content of its YAML.
 
     Args:
         name: value of `data=`; for the embedded set, the path of its YAML.
@@ -61,7 +61,7 @@ def open_data(name: Any, split: str, task: str | None = "detect", download: bool
 
 @contextmanager
 def handed_to_upstream(data: OpenData) -> Iterator[None]:
-    """Let upstream's validator use the content that is already read.
+    """Let upstream's validator use the opened content.
 
     Args:
         data: the data set; without content, upstream reads it.

@@ -1,4 +1,4 @@
-"""Count images and hash labels, for the record of a training."""
+"""Count images and hash labels of a training."""
 
 import hashlib
 from pathlib import Path
@@ -24,7 +24,7 @@ def images_used(data: str, fraction: Any, split: str = "val") -> dict[str, int]:
 
 
 def label_checksum(data: str, split: str = "val") -> str:
-    """Return the SHA-256 of the label files of a training.
+    """Return the SHA-256 of the label files.
 
     It is that of `cat labels/train/*.txt labels/val/*.txt | sha256sum`: of the contents, `train` first, each split
     sorted by path. An image without a label file adds nothing.

@@ -100,11 +100,13 @@ def check_listed(data: Mapping[str, Any], split: str, images: Iterable[str]) -> 
 
 
 def image_names(root: Path, files: Iterable[str]) -> list[str]:
-    """Return names of images, independent of the place of the data set.
+    """Return the paths of images within the data set.
+
+    These names do not change when the data set is moved.
 
     Args:
         root: folder of the data set.
-        files: image files; the name of one outside of the folder is its path.
+        files: image files; one outside of the folder keeps its whole path.
     """
     root = root.resolve()
     paths = map(Path, files)

@@ -114,12 +114,15 @@ def _ground_truth_of_data(detections: Detections, data: str) -> GroundTruth:
 
 
 def match_ground_truth(detections: Detections, ground_truth: GroundTruth, location: str) -> GroundTruth:
-    """Select the ground truth of detections, in their order of images.
+    """Select the ground truth of detections.
 
     Args:
         detections: the detections.
-        ground_truth: of these images, and maybe of more.
+        ground_truth: objects of these images, and maybe of more.
         location: what a message calls the ground truth.
+
+    Returns:
+        The part of it that the detections are scored against, in their order of images.
 
     Raises:
         DatasetError: an image, a class or a size differs.

@@ -1,4 +1,4 @@
-"""Validate as upstream, with the user's `max_det` and a complete NMS.
+"""Validate with the user's `max_det` and a complete NMS.
 
 `StoringValidator` also stores the detections in its results folder, for every protocol.
 """
@@ -37,7 +37,7 @@ class _TimeoutLogger:
 
 
 class HonestNMS(yolo.detect.DetectionValidator):
-    """Keep the user's `max_det`, and raise where NMS runs out of time.
+    """Keep `max_det`, and refuse an incomplete NMS.
 
     It relies on `nms.LOGGER` being looked up at each call.
     """
@@ -137,7 +137,7 @@ class StoringValidator(DetectionValidator):
         self.evaluation_set = read_evaluation_set(self.data, self.args.split, list(self._files))
 
     def _check_class_order(self) -> None:
-        """Refuse the model's classes in another order; warn of other names.
+        """Refuse another order of the classes; warn of new names.
 
         Raises:
             DatasetError: a class of the model has another index in the data set.

@@ -1,17 +1,18 @@
-"""Change names of Ultralytics and PyTorch, each of which `TOUCHED` lists.
+"""Change names of Ultralytics, PyTorch and thop.
 
-Each is changed once, by code that may run again, and delegates to the original.
+`TOUCHED` lists all of them. Each name is changed once, even if the code runs again, and what replaces it calls the
+original.
 """
 
 from dataclasses import dataclass
 
-from akyolo.upstream.patches import dataset_scan, defaults, parser_seam
+from akyolo.upstream.patches import dataset_scan, defaults, parser_seam, profiler
 
 REPLACED = "replaced"  # by `import akyolo`
-EXTENDED = "extended"  # by `import akyolo`: a collection that gets more entries, and loses none
-FOR_ONE_CALL = "for one call"  # and given back after it
-ON_AN_INSTANCE = "on an instance"  # of ours; the class stays as it is
-BY_COMMANDS = "by our commands"  # and by the workers that they start, not by `import akyolo`
+EXTENDED = "extended"  # by `import akyolo`: a collection that gets more entries and keeps its own
+FOR_ONE_CALL = "for one call"  # and restored after it
+ON_AN_INSTANCE = "on an instance"  # that akyolo made; the class is not changed
+BY_COMMANDS = "by our commands"  # and by the workers that they start, but not by `import akyolo`
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,10 @@ class Touched:
     """One foreign name that akyolo changes.
 
     Args:
-        name: dotted, with its module.
-        how: one of the ways above.
-        file: ours that does it, below akyolo/.
-        why: what it is for.
+        name: dotted name, with its module.
+        how: one of the constants above.
+        file: file of akyolo/ that changes it.
+        why: purpose of the change.
     """
 
     name: str
@@ -42,57 +43,82 @@ DISTRIBUTED, LOGS, OPENING = (
     "upstream/evaluation/data_yaml.py",
 )
 TOUCHED = (
-    Touched("ultralytics.nn.tasks.parse_model", REPLACED, SEAM, "lower our rows, call the original, fill them in"),
-    Touched("ultralytics.nn.tasks.DetectionModel.init_criterion", REPLACED, SEAM, "ask the head for its loss first"),
-    Touched("ultralytics.data.utils.check_image", REPLACED, SCAN, "source images are never rewritten"),
-    Touched("ultralytics.data.dataset.load_dataset_cache_file", REPLACED, SCAN, "no pickle, and outside the data"),
-    Touched("ultralytics.data.dataset.save_dataset_cache_file", REPLACED, SCAN, "no pickle, and outside the data"),
-    Touched("ultralytics.data.converter.convert_ndjson_to_yolo", REPLACED, SCAN, "the data YAML it makes runs nothing"),
-    Touched("ultralytics.utils.DEFAULT_CFG_DICT", EXTENDED, DEFAULTS, "our training arguments"),
-    Touched("ultralytics.utils.DEFAULT_CFG", EXTENDED, DEFAULTS, "our training arguments"),
+    Touched("ultralytics.nn.tasks.parse_model", REPLACED, SEAM, "build our rows"),
+    Touched(
+        "ultralytics.nn.tasks.DetectionModel.init_criterion", REPLACED, SEAM, "use the loss of the head, if it has one"
+    ),
+    Touched("ultralytics.data.utils.check_image", REPLACED, SCAN, "never rewrite images of the user"),
+    Touched(
+        "ultralytics.data.dataset.load_dataset_cache_file", REPLACED, SCAN, "no pickle, and outside of the data set"
+    ),
+    Touched(
+        "ultralytics.data.dataset.save_dataset_cache_file", REPLACED, SCAN, "no pickle, and outside of the data set"
+    ),
+    Touched(
+        "ultralytics.data.converter.convert_ndjson_to_yolo",
+        REPLACED,
+        SCAN,
+        "refuse a program in the data YAML that it writes",
+    ),
+    Touched("ultralytics.utils.DEFAULT_CFG_DICT", EXTENDED, DEFAULTS, "add our training arguments"),
+    Touched("ultralytics.utils.DEFAULT_CFG", EXTENDED, DEFAULTS, "add our training arguments"),
     Touched(
         "ultralytics.utils.callbacks.base.default_callbacks",
         EXTENDED,
         DEFAULTS,
-        "refuse trainers that ignore our arguments, warn where one ignores the recipe of a model",
+        "refuse trainers that ignore our arguments, warn if one ignores the recipe of a model",
     ),
-    Touched("torch.serialization.add_safe_globals", EXTENDED, "registry.py", "our classes, for weights-only loading"),
+    Touched(
+        "torch.serialization.add_safe_globals", EXTENDED, "registry.py", "add our classes, for weights-only loading"
+    ),
+    Touched(
+        "thop.profile.register_hooks",
+        EXTENDED,
+        "upstream/patches/profiler.py",
+        "`model.info()` counts our layers",
+    ),
     Touched(
         "ultralytics.engine.trainer.MultiTrainer",
         FOR_ONE_CALL,
         "upstream/training/tuning.py",
-        "`tune` trains by our trainers, in this process",
+        "`tune` uses our trainers, in this process",
     ),
     Touched(
         "ultralytics.utils.nms.LOGGER",
         FOR_ONE_CALL,
         "upstream/evaluation/validator.py",
-        "an NMS that gives up is an error, not a warning",
+        "an NMS that runs out of time is an error, not a warning",
     ),
     Touched("ultralytics.data.utils.is_tarfile", FOR_ONE_CALL, OPENING, "a data YAML is not opened as an archive"),
-    Touched("ultralytics.engine.validator.check_det_dataset", FOR_ONE_CALL, OPENING, "it gets what is already read"),
+    Touched(
+        "ultralytics.engine.validator.check_det_dataset",
+        FOR_ONE_CALL,
+        OPENING,
+        "it gets the content that is already read",
+    ),
     Touched("torch.nn.parallel.DistributedDataParallel", FOR_ONE_CALL, DISTRIBUTED, "workers on CPU"),
     Touched("ultralytics.engine.validator.AutoBackend", FOR_ONE_CALL, DISTRIBUTED, "workers on CPU"),
     Touched("ultralytics.engine.validator.get_torch_device_backend", FOR_ONE_CALL, DISTRIBUTED, "workers on CPU"),
-    Touched("ultralytics.utils.LOGGER.disabled", FOR_ONE_CALL, LOGS, "messages that would say too much"),
+    Touched("ultralytics.utils.LOGGER.disabled", FOR_ONE_CALL, LOGS, "suppress messages that do not help the user"),
     Touched("ultralytics.utils.LOGGER.filters", FOR_ONE_CALL, SEAM, "the layer table shows our modules"),
     Touched(
         "ultralytics.models.yolo.detect.DetectionValidator._check_max_det",
         ON_AN_INSTANCE,
         "upstream/training/trainer.py",
-        "the validator of a training leaves max_det as the user gave it",
+        "the validator of a training keeps the max_det of the user",
     ),
     Touched(
         "ultralytics.utils.checks.AUTOINSTALL",
         BY_COMMANDS,
         "upstream/patches/autoinstall.py",
-        "nothing is installed without the user's command",
+        "install nothing without a command of the user",
     ),
 )
 
 
 def install() -> None:
-    """Put everything in place that lasts; doing it twice changes nothing."""
+    """Make the lasting changes, unless they are made."""
     parser_seam.install()
     defaults.install()
     dataset_scan.install()
+    profiler.install()

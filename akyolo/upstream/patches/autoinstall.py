@@ -4,5 +4,8 @@ from ultralytics.utils import checks
 
 
 def never_install() -> None:
-    """Upstream calls pip for what it misses; a command of ours names it instead."""
+    """Stop upstream from calling pip.
+
+    Our commands name the missing package instead.
+    """
     checks.AUTOINSTALL = False

@@ -1,8 +1,8 @@
-"""The scan of images and labels with which every training begins: one at a time, and without harm.
+"""Scan images and labels safely.
 
-Upstream's own rewrites JPEGs that it finds odd, runs what a foreign `labels.cache` holds, and trains on whatever is
-left of a damaged data set. See `label_cache.py` for the second; the first and the third are mended here. So is what
-comes before: of an NDJSON file it makes a data YAML, with whatever keys that file has.
+Every training starts with a scan. Upstream's rewrites JPEGs that look damaged, unpickles any `labels.cache`, and trains
+on the rest of a damaged data set. `label_cache.py` replaces the cache; this file changes the other two. It also checks
+the data YAML that upstream writes from an NDJSON file, which has every key of that file.
 """
 
 import hashlib
@@ -24,15 +24,14 @@ from akyolo.files import lock
 from akyolo.upstream.arguments.data import check_runs_nothing
 from akyolo.upstream.patches import label_cache
 
-MOST_BAD = 0.001
-"""The share of images that may be unusable, by themselves or by their labels, before `allow_bad` must be said."""
-END_OF_COLOUR = "\x1b[0m"  # upstream puts the split before each message, in blue
+MAX_BAD = 0.001  # share of images that cannot be used, or whose labels cannot, without `allow_bad`
+END_OF_COLOUR = "\x1b[0m"  # after the split, which upstream writes in blue before each message
 _strict: ContextVar[bool] = ContextVar("_strict", default=False)
 _CONVERT_NDJSON = converter.convert_ndjson_to_yolo
 
 
 def install() -> None:
-    """Put our scan in the place of upstream's; doing it twice changes nothing."""
+    """Replace upstream's scan; a second call does nothing."""
     utils.check_image = _check_image
     dataset.load_dataset_cache_file = _load
     dataset.save_dataset_cache_file = _save
@@ -41,7 +40,11 @@ def install() -> None:
 
 @contextmanager
 def refusing_bad_data(allowed: bool = False) -> Iterator[None]:
-    """While it lasts, a scan that finds too much that is bad is an error, unless that is `allowed`."""
+    """Refuse a damaged data set in a `with` block.
+
+    Args:
+        allowed: refuse nothing.
+    """
     token = _strict.set(not allowed)
     try:
         yield
@@ -50,52 +53,61 @@ def refusing_bad_data(allowed: bool = False) -> Iterator[None]:
 
 
 def _check_image(im_file: str) -> tuple[str, tuple[int, int]]:
-    """No message, and (height, width) in pixels; nothing is written.
+    """Return no message, and (height, width) in pixels.
+
+    Nothing is written.
 
     Raises:
-        UnusableError: which upstream lists, leaving the image out.
+        UnusableError: the image cannot be used; upstream drops it and lists the error.
     """
     width, height = shown_size(Path(im_file))
     return "", (height, width)
 
 
 async def _convert_ndjson(*args: Any, **kwargs: Any) -> Path:
-    """As upstream.
+    """Convert an NDJSON file; check the data YAML.
 
     Raises:
-        DatasetError: what it made would be run.
+        DatasetError: the data YAML holds a program.
     """
-    made: Path = await _CONVERT_NDJSON(*args, **kwargs)
-    if made.is_file():
-        check_runs_nothing(made)
-    return made
+    data_yaml: Path = await _CONVERT_NDJSON(*args, **kwargs)
+    if data_yaml.is_file():
+        check_runs_nothing(data_yaml)
+    return data_yaml
 
 
 def _load(path: Path) -> dict[str, Any]:
-    kept = label_cache.load(path)
-    _refuse_bad(kept, path)  # from a scan that did not mind
-    return kept
+    """Return a saved scan."""
+    scan = label_cache.load(path)
+    _refuse_bad(scan, path)  # a training with `allow_bad` may have saved it
+    return scan
 
 
 def _save(_prefix: str, path: Path, x: dict[str, Any], version: str) -> None:
+    """Save a scan; upstream names the arguments."""
     _refuse_bad(x, path)
-    x["version"] = version  # as upstream's does, for its caller
+    x["version"] = version  # upstream's caller reads it
     try:
         label_cache.save(path, x)
     except (OSError, TypeError) as error:
-        LOGGER.warning(f"akyolo: the scan of {path.parent} cannot be kept for the next start: {error}")
+        LOGGER.warning(f"akyolo: the scan of {path.parent} cannot be saved for the next training: {error}")
 
 
 def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
-    found = scan.get("results", (0, 0))  # grounding data have no counts
+    """Refuse a scan with too many bad images.
+
+    Raises:
+        DatasetError: it names the first three.
+    """
+    counts = scan.get("results", (0, 0))  # grounding data have no counts
     has_labels = "labels" in scan
-    bad, total = found[-2:] if has_labels else (found[1], sum(found[:2]))  # of folders: how many are good, and bad
-    if not _strict.get() or bad <= MOST_BAD * total:
+    bad, total = counts[-2:] if has_labels else (counts[1], sum(counts[:2]))  # folders of images: (good, bad)
+    if not _strict.get() or bad <= MAX_BAD * total:
         return
-    named = [message.rpartition(END_OF_COLOUR)[2] for message in scan["msgs"] if "ignoring corrupt" in message]
-    more = f"; and {len(named) - 3} more" if len(named) > 3 else ""
+    faults = [message.rpartition(END_OF_COLOUR)[2] for message in scan["msgs"] if "ignoring corrupt" in message]
+    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
     raise DatasetError(
-        f"{bad} of {total} images cannot be used: {'; '.join(named[:3])}{more}",
+        f"{bad} of {total} images cannot be used: {'; '.join(faults[:3])}{more}",
         location=str(path.with_suffix("")),
         remedy=("`akyolo data check data.yaml` lists every fault; " if has_labels else "")
         + "allow_bad=True trains on the rest",
@@ -103,9 +115,14 @@ def _refuse_bad(scan: dict[str, Any], path: Path) -> None:
 
 
 def scan_lock(images: Any, timeout: float | None = None) -> AbstractContextManager[None]:
-    """Return the user's lock for the scan of these images.
+    """Return a lock for the scan of images.
 
-    Where the cache folder cannot be written, no scan can be kept and shared: nothing is locked.
+    Args:
+        images: folder or list of images, as upstream names it.
+        timeout: seconds to wait for the lock; None to wait without end.
+
+    Returns:
+        A lock between the processes of a user; without a cache folder no scan can be shared, and nothing is locked.
     """
     folder = user_cache_path("akyolo")
     try:
@@ -117,9 +134,15 @@ def scan_lock(images: Any, timeout: float | None = None) -> AbstractContextManag
 
 
 class OneScan(BaseTrainer):
-    """A trainer that can start beside another on the same data: the second finds what the first has kept."""
+    """Share one scan between trainers on the same data."""
 
     def build_dataset(self, img_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As upstream, while nobody else of ours scans `img_path`."""
+        """Build the data set while no other trainer scans it.
+
+        Args:
+            img_path: folder or list of images.
+            args: as upstream.
+            kwargs: as upstream.
+        """
         with scan_lock(img_path), refusing_bad_data(bool(self.args.allow_bad)):
             return super().build_dataset(img_path, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Add our training arguments to upstream's defaults, and guards against trainers that would ignore them."""
+"""Add our training arguments to upstream's defaults."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from akyolo.upstream.arguments.hyperparameters import HYPERPARAMETERS, TRAINER_A
 
 
 def install() -> None:
-    """Add them to upstream's defaults, and their guards to its callbacks; doing it twice changes nothing."""
+    """Add arguments and guards, unless they are there."""
     for key, default in HYPERPARAMETERS.items():
         DEFAULT_CFG_DICT.setdefault(key, default)
         if not hasattr(DEFAULT_CFG, key):
@@ -27,11 +27,14 @@ def install() -> None:
 def refuse_under_stock_trainer(trainer: Any) -> None:
     """Stop a trainer that would ignore our arguments.
 
-    Upstream calls it once the results folder exists, before data and model. It does not in the parent of its
-    multi-GPU launch: there the first worker stops, with the same line, and the launch with it.
+    Upstream calls this callback when the results folder exists, before it opens data and model. It does not call it in
+    the parent process of its multi-GPU launch: there the first worker stops with the same line, and ends the launch.
+
+    Args:
+        trainer: any trainer of upstream's.
 
     Raises:
-        ConfigError: a trainer that is not ours, with an argument of ours that says something.
+        ConfigError: the trainer is not ours, and an argument of ours differs from its default.
     """
     if getattr(trainer, "understands_akyolo", False):
         return
@@ -42,10 +45,14 @@ def refuse_under_stock_trainer(trainer: Any) -> None:
 
 
 def name_recipe_under_stock_trainer(trainer: Any) -> None:
-    """Say that a trainer which is not ours does not apply the recipe of its model."""
+    """Warn if a trainer ignores the model's recipe.
+
+    Args:
+        trainer: any trainer of upstream's.
+    """
     recipe = (getattr(unwrap_model(trainer.model), "yaml", None) or {}).get("recipe")
     if recipe and not getattr(trainer, "understands_akyolo", False):
         LOGGER.warning(
-            f"akyolo: trained by the defaults of Ultralytics (box={trainer.args.box}), not by its recipe {recipe}: "
-            "train with akyolo.YOLO, or give the values of cfg/recipes"
+            f"akyolo: this trainer uses the defaults of Ultralytics (box={trainer.args.box}), not the model's recipe "
+            f"{recipe}: train with akyolo.YOLO, or give the values of cfg/recipes"
         )

@@ -1,8 +1,8 @@
-"""What a scan of images and labels found, kept for the next start: outside the data, and without pickle.
+"""Save scans of images and labels without pickle.
 
-Upstream's `labels.cache` lies among the data and is unpickled before it is looked at, so that whoever gives you a data
-set can run what he likes. Ours lies in the user's cache folder; a `.cache` file in a data set is neither read nor
-deleted. Upstream still compares the hash of all paths, sizes and times, so what changed is scanned again.
+Upstream's `labels.cache` lies in the data set and is unpickled before it is checked, so the author of a data set can
+run any code. Our file lies in the user's cache folder; a `.cache` file in a data set is neither read nor deleted.
+Upstream still compares the hash of all paths, sizes and times, so a changed data set is scanned again.
 """
 
 import hashlib
@@ -21,20 +21,31 @@ ARRAY, TUPLE = "__array__", "__tuple__"
 
 
 def file_of(path: Path) -> Path:
-    """Ours in place of upstream's."""
+    """Return our file for the path of upstream's cache."""
     name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
     return user_cache_path("akyolo") / "labels" / f"{name}.npz"
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What was kept for upstream's `path`; whatever cannot be read is an exception, and upstream scans again."""
-    with np.load(file_of(path), allow_pickle=False) as kept:
-        structure, data = kept["structure"].tobytes().decode(), kept["data"].tobytes()
+    """Return the content that was saved for a path.
+
+    A file that cannot be read raises any exception; upstream then scans again.
+
+    Args:
+        path: path of upstream's cache.
+    """
+    with np.load(file_of(path), allow_pickle=False) as arrays:
+        structure, data = arrays["structure"].tobytes().decode(), arrays["data"].tobytes()
     return dict(_unpack(json.loads(structure), data))
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Keep `content`: mappings, lists, tuples, texts, numbers and arrays."""
+    """Save the content of a cache.
+
+    Args:
+        path: path of upstream's cache.
+        content: mappings, lists, tuples, texts, numbers and arrays.
+    """
     file = file_of(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     data = bytearray()
@@ -45,29 +56,38 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def _pack(value: Any, data: bytearray) -> Any:
-    """The same with arrays moved into `data`, and named in their place by type, shape and offset."""
+    """Move arrays into `data`, and return the rest.
+
+    Args:
+        value: content of a cache.
+        data: gets the bytes of the arrays.
+
+    Returns:
+        `value` with the type, shape and offset of each array in its place.
+    """
     if isinstance(value, np.ndarray):
-        place = [value.dtype.str, value.shape, len(data)]
+        entry = [value.dtype.str, value.shape, len(data)]
         data += value.tobytes()
-        return {ARRAY: place}
+        return {ARRAY: entry}
     if isinstance(value, dict):
-        return {key: _pack(one, data) for key, one in value.items()}
+        return {key: _pack(item, data) for key, item in value.items()}
     if isinstance(value, tuple):
-        return {TUPLE: [_pack(one, data) for one in value]}
+        return {TUPLE: [_pack(item, data) for item in value]}
     if isinstance(value, list):
-        return [_pack(one, data) for one in value]
+        return [_pack(item, data) for item in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _unpack(value: Any, data: bytes) -> Any:
+    """Return what `_pack` was given."""
     if isinstance(value, list):
-        return [_unpack(one, data) for one in value]
+        return [_unpack(item, data) for item in value]
     if not isinstance(value, dict):
         return value
     if ARRAY in value:
-        kind, shape, offset = value[ARRAY]
+        dtype, shape, offset = value[ARRAY]
         count = int(np.prod(shape))
-        return np.frombuffer(data, np.dtype(kind), count, offset).reshape(shape).copy()
+        return np.frombuffer(data, np.dtype(dtype), count, offset).reshape(shape).copy()
     if TUPLE in value:
-        return tuple(_unpack(one, data) for one in value[TUPLE])
-    return {key: _unpack(one, data) for key, one in value.items()}
+        return tuple(_unpack(item, data) for item in value[TUPLE])
+    return {key: _unpack(item, data) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""Another value for a name of upstream's, for the time of one call."""
+"""Replace names of a module for one call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,18 @@ from typing import Any
 
 @contextmanager
 def replaced(module: Any, **names: Any) -> Iterator[None]:
-    """Other values for names of a module, for a while."""
+    """Replace names of a module in a `with` block.
+
+    Args:
+        module: the module.
+        names: new value of each name.
+
+    Example:
+        >>> import math
+        >>> with replaced(math, pi=3):
+        ...     math.pi
+        3
+    """
     originals = {name: getattr(module, name) for name in names}
     vars(module).update(names)
     try:

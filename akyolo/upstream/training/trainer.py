@@ -34,8 +34,8 @@ from akyolo.upstream.weights.warm_start import finish_loading
 class AkyoloTrainer(FittedAnchors, InProcesses, OneScan, AtomicCheckpoints, FiniteLoss):
     """The additions of our trainers to upstream."""
 
-    understands_akyolo = True  # our training arguments have an effect
-    arguments: TrainingArguments | None = None  # with the source of each; see hand_over
+    understands_akyolo = True  # The guard in patches/defaults.py reads it.
+    arguments: TrainingArguments | None = None  # Set by `hand_over`; None in a launched worker.
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: Any = None, _callbacks: Any = None) -> None:
         """Take arguments that are resolved, or check them.

@@ -201,7 +201,7 @@ def test_the_sheet_shows_the_labels(root, capsys, tmp_path):
     assert first.getpixel((2 + 64 * 3 // 8, 2 + 48 // 2))[0] > 200
     with pytest.raises(SystemExit):
         main(["data", "check", str(root / "data.yaml"), "--sheet", str(tmp_path / "sheet.png")])
-    assert f"--sheet {tmp_path / 'sheet.png'} is there already" in capsys.readouterr().err
+    assert f"--sheet {tmp_path / 'sheet.png'} already exists" in capsys.readouterr().err
 
 
 PAYLOADS = {

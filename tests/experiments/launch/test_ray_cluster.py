@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster of this machine: real trainings, whose workers and whose command are killed."""
+"""Runs on a Ray cluster of this machine: real trainings, with workers and commands that are killed."""
 
 import json
 import os
@@ -14,10 +14,11 @@ import pytest
 from filelock import FileLock
 
 from akyolo.cli import main
-from akyolo.cli.compare import operators, spec_of
+from akyolo.cli.compare import comparison, read_operators
 from akyolo.errors import ConfigError
-from akyolo.experiments.launch import ray_cluster as on_ray
-from akyolo.upstream.arguments import packages as optional
+from akyolo.experiments.launch import ray_cluster
+from akyolo.experiments.spec.spec_file import table_text
+from akyolo.upstream.arguments import packages
 from tests.helpers.tiny_training import check_resumed, wait_for, write_plain
 
 COMPARE = ["--ops", "Conv,AKConv:5", "--where", "1", "--seeds", "1", "data=data.yaml", "imgsz=64", "batch=4", "nbs=4"]
@@ -61,11 +62,11 @@ def start(folder, environment, name, *words):
 
 def trainings(folder):
     """The processes of runs under this folder, by row."""
-    found = {}
+    processes = {}
     for process in psutil.process_iter(["cmdline", "cwd"]):
         if "akyolo.experiments.run.worker" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
-            found[process.info["cmdline"][-2]] = process
-    return found
+            processes[process.info["cmdline"][-2]] = process
+    return processes
 
 
 @pytest.mark.training
@@ -77,7 +78,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
     worker = training.parent()
     assert worker.name().startswith("ray::")
     worker.kill()
-    training.wait(10)  # nobody holds its stdin any more; some versions of Ray end it too
+    training.wait(10)  # its stdin is closed; some versions of Ray also kill it
     assert not (home / "Conv-seed0" / "record.json").exists()
     out, err = process.communicate()
     assert process.returncode == 0, out + err
@@ -91,7 +92,7 @@ def test_a_killed_worker_is_started_again_by_ray_and_its_run_resumes(folder, env
 
 @pytest.mark.training
 def test_a_killed_command_takes_its_own_cluster_along(folder, environment, monkeypatch, capfd):
-    """Until then another command is refused."""
+    """Until it ends, another command is refused."""
     home = folder / "runs" / "compare" / "alone"
     process = start(folder, environment, "alone", "epochs=1000", "--launcher", "ray")
     wait_for(home / "Conv-seed0" / "weights" / "last.pt", process)
@@ -127,11 +128,11 @@ import os, sys
 from pathlib import Path
 from akyolo.errors import ConfigError
 from akyolo.experiments.launch.local import Run
-from akyolo.experiments.launch.ray_cluster import on_ray
+from akyolo.experiments.launch.ray_cluster import connect
 os.chdir(sys.argv[2])
-with on_ray(sys.argv[1]) as launch:
+with connect(sys.argv[1]) as launch:
     ended = launch([Run(Path("table"), row, 0) for row in ("0", "1", "2", "killed once")])
-    print(sorted((run.row, wrong) for run, wrong in ended))
+    print(sorted((run.row, error) for run, error in ended))
     try:
         print(*launch([Run(Path("gone"), "0", 0)]))
     except ConfigError as error:
@@ -140,8 +141,8 @@ with on_ray(sys.argv[1]) as launch:
 
 
 @pytest.mark.slow
-def test_what_ray_tries_again(tmp_path, environment, cluster):
-    """With a child that is none: it only ends, in one way or another."""
+def test_ray_tries_failed_runs_again(tmp_path, environment, cluster):
+    """The child trains nothing: it only ends, in different ways."""
     (tmp_path / "akyolo" / "paper").mkdir(parents=True)
     (tmp_path / "akyolo" / "paper" / "child.py").write_text(CHILD)
     (tmp_path / "akyolo" / "__init__.py").touch()
@@ -152,9 +153,9 @@ def test_what_ray_tries_again(tmp_path, environment, cluster):
     see = "see log.txt there"
     ended = [("0", ""), ("1", f"exit code 1, {see}"), ("2", f"exit code 2, {see}"), ("killed once", "")]
     assert f"\n{ended}\n" in done.stdout
-    assert f"\n{tmp_path}/gone/spec.yaml is not there on node {platform.node()}\n  Ray needs a folder" in done.stdout
+    assert f"\n{tmp_path}/gone/spec.yaml does not exist on node {platform.node()}\n  Ray needs a folder" in done.stdout
     logs = {file.parent.name: file.read_text() for file in tmp_path.rglob("log.txt")}
-    starts = {"0-seed0": 1, "1-seed0": 1 + on_ray.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
+    starts = {"0-seed0": 1, "1-seed0": 1 + ray_cluster.RETRIES, "2-seed0": 1, "killed-once-seed0": 2}
     assert logs == {name: "started\n" * count for name, count in starts.items()}
     assert not (tmp_path / "gone").exists()
 
@@ -167,27 +168,27 @@ WITH_GPUS = """
 import os, sys
 from pathlib import Path
 import ray
-from akyolo.experiments.launch import ray_cluster as on_ray
-from akyolo.experiments.launch.local import runs_of
-from akyolo.experiments.spec.rows import read_spec
+from akyolo.experiments.launch import ray_cluster
+from akyolo.experiments.launch.local import list_runs
+from akyolo.experiments.spec.spec_file import read_table
 os.chdir(sys.argv[1])
-ray.init("local", num_cpus=1, num_gpus=3, include_dashboard=False, object_store_memory=on_ray.OBJECT_STORE)
-runs = [run for file in Path().glob("*/spec.yaml") for run in runs_of(file.parent, read_spec(file))]
-assert not any(wrong for _, wrong in on_ray._launch(runs))
+ray.init("local", num_cpus=1, num_gpus=3, include_dashboard=False, object_store_memory=ray_cluster.OBJECT_STORE)
+runs = [run for file in Path().glob("*/spec.yaml") for run in list_runs(file.parent, read_table(file))]
+assert not any(error for _, error in ray_cluster._launch(runs))
 """
 
 
 @pytest.mark.slow
 def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
-    """With GPUs that are none, and a child that counts them."""
+    """The GPUs are declared only, and the child counts them."""
     (tmp_path / "akyolo" / "paper").mkdir(parents=True)
     (tmp_path / "akyolo" / "paper" / "child.py").write_text(SEES)
     (tmp_path / "akyolo" / "__init__.py").touch()
     settings = {"one": {}, "two": {"device": [0, 1]}, "too": {"device": "1,2"}, "first": {"device": 0}}
     for name, more in settings.items():
-        spec = spec_of(name, "b.yaml", operators("Conv", "1"), 1, more)
+        table = comparison(name, "b.yaml", read_operators("Conv", "1"), 1, more)
         (tmp_path / name).mkdir()
-        (tmp_path / name / "spec.yaml").write_text(json.dumps(spec))
+        (tmp_path / name / "spec.yaml").write_text(table_text(table))
     command = [sys.executable, "-c", WITH_GPUS, str(tmp_path)]
     subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     counts = {file.parents[1].name: int(file.read_text()) for file in tmp_path.rglob("log.txt")}
@@ -203,18 +204,18 @@ def test_a_run_gets_the_gpus_that_it_names(tmp_path, environment):
     ],
 )
 def test_an_address_where_no_cluster_answers(monkeypatch, address, message):
-    monkeypatch.setattr(on_ray, "LONGEST_WAIT", 4)
-    with pytest.raises(ConfigError, match=f"^--address {address}: {message}"), on_ray.on_ray(address):
+    monkeypatch.setattr(ray_cluster, "LONGEST_WAIT", 4)
+    with pytest.raises(ConfigError, match=f"^--address {address}: {message}"), ray_cluster.connect(address):
         pass
 
 
 def test_without_ray_its_extra_is_named(monkeypatch):
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'akyolo\[ray\]'"), on_ray.on_ray(None):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'akyolo\[ray\]'"), ray_cluster.connect(None):
         pass
 
 
 @pytest.mark.slow
-def test_ray_is_imported_only_where_it_is_asked_for():
+def test_ray_is_imported_only_if_it_is_used():
     code = "import sys, akyolo.cli.compare, akyolo.experiments.launch.ray_cluster; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -23,9 +23,9 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     [
         ("", "cannot be read as a record"),
         ('{"format": 1, "ro', "cannot be read as a record"),
-        ("[1]", r"is no record of format 1 \(format: 'list'\)"),
-        ("{}", r"is no record of format 1 \(format: None\)"),
-        ('{"format": 2}', r"is no record of format 1 \(format: 2\)"),
+        ("[1]", r"is not a record of format 1 \(format: 'list'\)"),
+        ("{}", r"is not a record of format 1 \(format: None\)"),
+        ('{"format": 2}', r"is not a record of format 1 \(format: 2\)"),
         (json.dumps({"format": 1, "title": "older"}), "title, .*missing or unknown"),
         (json.dumps(dataclasses.asdict(record()) | {"curve": []}), "holds no epoch, or not the metrics asked for"),
         (json.dumps(dataclasses.asdict(record()) | {"metrics": {}}), "holds no epoch, or not the metrics asked for"),
@@ -37,7 +37,7 @@ def test_a_wrong_file_is_refused_by_its_name(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ConfigError, match=message) as refused:
         read_record(file)
-    assert str(refused.value).startswith(f"{file}: ") and "the same command makes it anew" in str(refused.value)
+    assert str(refused.value).startswith(f"{file}: ") and "the same command then runs it again" in str(refused.value)
 
 
 def test_a_missing_file_is_refused_by_its_name(tmp_path):

@@ -6,13 +6,14 @@ import pytest
 
 from akyolo.cli import main
 from akyolo.cost import Cost
-from akyolo.experiments.spec.rows import TableRow, paper_rows
-from akyolo.experiments.table import counts as static
-from akyolo.experiments.table.counts import static_results
+from akyolo.experiments.spec.spec_file import read_tables
+from akyolo.experiments.spec.table_spec import PAPER, TableRow
+from akyolo.experiments.table import counts
+from akyolo.experiments.table.counts import count_rows
 from akyolo.registry import is_registered
 from akyolo.upstream.arguments.recipes import read_recipe
 
-ROWS = paper_rows()
+TABLES = {table.table: table for table in read_tables(PAPER)}
 PER_TABLE = {1: 9, 2: 7, 3: 8, 4: 8, 5: 5, 6: 6, 7: 5}
 # what the paper prints differently from its own convention: Table 5 counts its baseline with 10 classes
 WRONG_PARAMS = {(5, "baseline")}
@@ -20,11 +21,12 @@ HIGH_GFLOPS = {(1, "N=13"), (4, "DSConv=5"), (4, "AKConv=5"), (4, "AKConv=11"), 
 
 
 def test_all_rows_are_there_and_say_how_they_are_trained_and_scored():
-    assert {table: sum(row.table == table for row in ROWS) for table in PER_TABLE} == PER_TABLE
-    assert len(ROWS) == sum(PER_TABLE.values()) == 48
-    for row in ROWS:
-        assert read_recipe(row.recipe) and row.protocol and row.evaluation["iou"] and row.settings["epochs"]
-        assert {"params_m", "gflops"} <= row.printed.keys() or row.table == 7
+    assert {number: len(table.rows) for number, table in TABLES.items()} == PER_TABLE
+    assert sum(PER_TABLE.values()) == 48
+    for table in TABLES.values():
+        assert read_recipe(table.recipe) and table.protocol and table.evaluation["iou"] and table.settings["epochs"]
+    for number, row in [(number, row) for number, table in TABLES.items() for row in table.rows]:
+        assert {"params_m", "gflops"} <= row.printed.keys() or number == 7
         assert len(row.printed) > 3
         if row.swap and row.swap.op == "AKConv":
             assert row.swap.keywords["padding_mode"] == ("zeros" if "padding" in row.row else "official")
@@ -33,9 +35,9 @@ def test_all_rows_are_there_and_say_how_they_are_trained_and_scored():
 @pytest.mark.slow
 @pytest.mark.parametrize("table", PER_TABLE)
 def test_a_table(table):
-    for row, result in zip([row for row in ROWS if row.table == table], static_results_of(table), strict=True):
+    for row, result in zip(TABLES[table].rows, count_rows([TABLES[table]]), strict=True):
         name = (result.table, result.row)
-        assert name == (row.table, row.row)
+        assert name == (table, row.row)
         assert (result.paper_params_m, result.paper_gflops) == (row.printed.get("params_m"), row.printed.get("gflops"))
         if row.swap and not is_registered(row.swap.op):
             assert (result.params, result.gflops, result.match_params, result.match_gflops) == (None,) * 4
@@ -53,12 +55,8 @@ def test_a_table(table):
         assert bool(result.note) == (name in WRONG_PARAMS | HIGH_GFLOPS or explained)
 
 
-def static_results_of(table: int) -> list[static.StaticResult]:
-    return list(static_results([row for row in ROWS if row.table == table]))
-
-
-def row_of(**printed: float) -> TableRow:
-    return TableRow(1, "x", "b.yaml", None, "coco2017", 80, "yolov5", {}, "coco", {}, printed, "")
+def compare(cost: Cost, **printed: float) -> counts.StaticResult:
+    return counts._compare(TABLES[1], TableRow("x", "b.yaml", printed=printed), cost)
 
 
 @pytest.mark.parametrize(
@@ -67,19 +65,19 @@ def row_of(**printed: float) -> TableRow:
 )
 def test_halves_are_rounded_up_as_printed(params, printed, match):
     """In binary 1.885 is below the half; parameters are whole numbers and are compared as such."""
-    assert static._compared(row_of(params_m=printed), Cost(params, 4.0)).match_params is match
+    assert compare(Cost(params, 4.0), params_m=printed).match_params is match
 
 
 @pytest.mark.parametrize(("gflops", "match"), [(4.25, True), (4.2499, False), (4.3499, True), (4.375, False)])
 def test_gflops_are_compared_at_one_decimal(gflops, match):
-    assert static._compared(row_of(gflops=4.3), Cost(1, gflops)).match_gflops is match
+    assert compare(Cost(1, gflops), gflops=4.3).match_gflops is match
 
 
 def test_the_command_prints_rows_as_text_and_as_json_alone(monkeypatch, capfd):
-    monkeypatch.setattr(static, "counted", lambda row: Cost(1_867_405, 4.4681))
+    monkeypatch.setattr(counts, "count_row", lambda table, model_yaml: Cost(1_867_405, 4.4681))
     main(["reproduce", "--static", "--table", "1", "--json"])
-    found = json.loads(capfd.readouterr().out)
-    assert len(found) == 9 and found[0] == {
+    results = json.loads(capfd.readouterr().out)
+    assert len(results) == 9 and results[0] == {
         "table": 1,
         "row": "yolov5n baseline",
         "params": 1_867_405,

@@ -25,7 +25,7 @@ RECORDS = [
 
 
 @pytest.fixture
-def found():
+def results():
     return entries(ROWS, RECORDS, METRICS, {"Conv": 20.0, "AKConv:5": 25.0})
 
 
@@ -39,14 +39,14 @@ def found():
     ],
 )
 def test_mean_and_sample_standard_deviation(values, mean, std):
-    found = spread(values)
-    assert found.values == tuple(values) and found.mean == pytest.approx(mean)
-    assert found.std == (None if std is None else pytest.approx(std))
+    distribution = spread(values)
+    assert distribution.values == tuple(values) and distribution.mean == pytest.approx(mean)
+    assert distribution.std == (None if std is None else pytest.approx(std))
 
 
-def test_a_row_is_what_its_records_say(found):
-    conv, akconv, dsconv = found
-    assert [entry.row for entry in found] == list(ROWS)
+def test_a_row_is_what_its_records_say(results):
+    conv, akconv, dsconv = results
+    assert [entry.row for entry in results] == list(ROWS)
     assert conv.seeds == (0, 1, 2) and akconv.seeds == (1,) and dsconv.seeds == ()
     assert conv.metrics["mAP50"].mean == pytest.approx(0.5)
     assert conv.metrics["mAP50"].std == pytest.approx(0.13**0.5)  # (.09 + .01 + .16) / 2
@@ -57,13 +57,13 @@ def test_a_row_is_what_its_records_say(found):
     assert conv.peak_bytes == 400 * 2**20 and (akconv.params, akconv.gflops) == (2_000_000, 5.0)
 
 
-def test_the_table_as_text(found):
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown(found, METRICS, 3).splitlines()]
+def test_the_table_as_text(results):
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown(results, METRICS, 3).splitlines()]
     assert cells[0][:6] == ["row", "mAP50", "mAP", "params (M)", "GFLOPs", "ms / image"]
     assert cells[2] == ["Conv", "0.500 ± 0.361", "0.200 ± 0.100", "1.235", "4.32", "20.0", "1.00", "5.3", "400"]
     assert cells[3] == ["AKConv:5", "0.600 (n=1)", "0.400 (n=1)", "2.000", "5.00", "25.0", "1.25", "4.0", "300"]
     assert cells[4] == ["DSConv:5", *["not run"] * 8]
-    assert len({len(line) for line in markdown(found, METRICS, 3).splitlines()}) == 1
+    assert len({len(line) for line in markdown(results, METRICS, 3).splitlines()}) == 1
 
 
 def test_what_is_not_measured_is_a_dash():
@@ -72,11 +72,11 @@ def test_what_is_not_measured_is_a_dash():
     assert [cell.strip() for cell in line.split("|")[1:-1]][5:] == ["-", "-", "4.0", "-"] and "n=" not in line
 
 
-def test_as_json_it_has_all_digits(found):
-    first = as_json(found)[0]
+def test_as_json_it_has_all_digits(results):
+    first = as_json(results)[0]
     assert first["metrics"]["mAP50"]["values"] == (0.2, 0.4, 0.9)
     assert first["metrics"]["mAP50"]["std"] == pytest.approx(0.13**0.5, rel=1e-12)
-    assert as_json(found)[2]["metrics"] == {}
+    assert as_json(results)[2]["metrics"] == {}
 
 
 @pytest.mark.parametrize("ms", [{}, {"Conv": 20.0, "AKConv:5": 25.0}])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from akyolo.heads import AnchorDetect, IDetect
 from akyolo.heads.assign import Positives, match_by_ratio, match_ota
-from akyolo.heads.losses import LossOptions, anchor_loss, scaled_gains, target_boxes
+from akyolo.heads.losses import LossOptions, anchor_loss, scale_gains, target_boxes
 from tests.helpers.golden.families import FLOAT64_TOLERANCE, Arrays, close, family, tensor
 
 OURS = {"cls_pw": "cls_pos_weight", "obj_pw": "obj_pos_weight", "label_smoothing": "cls_smoothing"}
@@ -32,7 +32,7 @@ class Case:
         """Items, total and gradients; `eps`: what the CIoU's epsilons make of values and gradients in float64."""
         arrays, errors = self.arrays, self.entry["f32_max_abs_err_of_official"]
         of_total, of_grad = (errors.get(f"{prefix}{name}", errors.get(name)) for name in ("total", "grad"))
-        scaled = scaled_gains(self.options, self.entry["nc"], len(self.raw), max(self.entry["imgsz_hw"]))
+        scaled = scale_gains(self.options, self.entry["nc"], len(self.raw), max(self.entry["imgsz_hw"]))
         scaled_items = anchor_loss(self.raw, self.targets, positives, self.anchors_grid, scaled)
         self.close(scaled_items, arrays[f"{prefix}scaled_items"], f"{prefix}scaled_items", of_total, eps)
         total = scaled_items.sum() * len(self.raw[0])
@@ -127,7 +127,7 @@ def _check_decoded(head: AnchorDetect, features: list[Tensor], golden: np.ndarra
     """With objectness and classes apart, and as the output multiplies them."""
     y, preds = head(features)
     float32_error = 1e-6 * float(np.abs(golden).max())  # pixels
-    close(head.decoded(preds["raw"]), golden, "decoded", float32_error)
+    close(head.decode_predictions(preds["raw"]), golden, "decoded", float32_error)
     output = np.concatenate((golden[..., :4], golden[..., 4:5] * golden[..., 5:]), -1).transpose(0, 2, 1)
     close(y, output, "output", float32_error)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from akyolo.ops.deform_conv import by_sampling, by_torchvision, deform_conv
+from akyolo.ops.deform_conv import deform_by_sampling, deform_by_torchvision, deform_conv
 from tests.helpers.golden.families import Arrays, close, family, tensor
 
 
@@ -15,7 +15,7 @@ def dcn(arrays: Arrays, entry: dict[str, Any]) -> None:
     padding = entry.get("padding", 0)
     geometry = {"stride": entry.get("stride", 1), "padding": padding, "dilation": entry.get("dilation", 1)}
     for dtype in (torch.float64, torch.float32):
-        for realisation in (deform_conv, by_sampling, by_torchvision):
+        for realisation in (deform_conv, deform_by_sampling, deform_by_torchvision):
             leaves = {
                 name: tensor(arrays[name], dtype).requires_grad_() if name in arrays else None
                 for name in ("x", "offset", "weight", "bias", "mask")

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from akyolo.ops.deform_kernel import deform_kernel, deform_kernel_conv, global_deform_kernel, sampled_kernels
+from akyolo.layers import sampled_kernels
+from akyolo.ops.deform_kernel import deform_kernel, deform_kernel_conv
+from akyolo.ops.global_deform_kernel import global_deform_kernel
 from tests.helpers.golden.families import Arrays, close, family, tensor
 
 

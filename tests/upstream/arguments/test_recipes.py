@@ -1,4 +1,4 @@
-"""Which training arguments apply: every step of the order, what is recorded, and what is refused."""
+"""Which training arguments apply: their order, the record, and the errors."""
 
 from pathlib import Path
 
@@ -19,18 +19,20 @@ LOSS_GAINS = {"box", "obj", "cls", "dfl"}
 
 @pytest.fixture
 def given(in_tmp, monkeypatch):
-    """What upstream's `train` is given by ours."""
-    seen: dict = {}
-    monkeypatch.setattr(model_file.UpstreamYOLO, "train", lambda self, trainer=None, **given: seen.update(given))
+    """Collect the arguments that our `train` gives to that of upstream."""
+    given: dict = {}
+    monkeypatch.setattr(
+        model_file.UpstreamYOLO, "train", lambda self, trainer=None, **arguments: given.update(arguments)
+    )
     monkeypatch.setattr("akyolo.upstream.arguments.data.store.prepare", lambda: in_tmp / "drawn" / "shapes.yaml")
     write_model(in_tmp, ANCHORED)
     (in_tmp / "mine.yaml").write_text("box: 0.5\nlr0: 0.7\n")
-    return seen
+    return given
 
 
-def test_each_layer_wins_over_those_before(given, caplog):
+def test_each_layer_overrides_the_ones_before(given, caplog):
     YOLO("tiny.yaml").train()
-    # model's own recipe, then the embedded set's; neither lr0 nor optimizer of the first is left
+    # The recipe of the embedded set overrides lr0 and optimizer of the model's recipe.
     assert given["recipe"] == "yolov5+shapes"
     assert (given["box"], given["obj"], given["optimizer"], given["lr0"], given["imgsz"]) == (
         0.05,
@@ -46,7 +48,7 @@ def test_each_layer_wins_over_those_before(given, caplog):
     assert "imgsz" not in given and "offset_lr" not in given
     given.clear()
     YOLO("tiny.yaml").train(recipe="mine.yaml")
-    # the embedded recipe is not for those who name one
+    # The recipe of the embedded set does not apply if the user names one.
     assert (given["recipe"], given["box"], given["lr0"], given["momentum"]) == ("yolov5+mine.yaml", 0.5, 0.7, 0.937)
     assert "imgsz" not in given
     given.clear()
@@ -54,10 +56,10 @@ def test_each_layer_wins_over_those_before(given, caplog):
     assert (given["box"], given["lr0"]) == (0.9, 0.7)
 
 
-def test_what_stands_in_a_cfg_file_is_the_users_own(given, in_tmp):
+def test_the_values_of_a_cfg_file_are_the_users_own(given, in_tmp):
     (in_tmp / "args.yaml").write_text("data: data.yaml\nbox: 0.3\nrecipe: mine.yaml\n")
     YOLO("tiny.yaml").train(cfg="args.yaml")
-    assert "box" not in given  # upstream takes it from the file
+    assert "box" not in given  # Upstream takes it from the file.
     assert (given["lr0"], given["recipe"]) == (0.7, "yolov5+mine.yaml")
 
 
@@ -67,7 +69,7 @@ def test_a_recorded_recipe_can_be_given_again(given):
     assert join_recipes("a", "b+a", None) == "b+a" and join_recipes(None) is None
 
 
-def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(given, monkeypatch):
+def test_a_further_training_on_the_embedded_set_takes_its_recipe_again(given, monkeypatch):
     model = YOLO("tiny.yaml")
     model.ckpt = {"model": None}
     model.overrides["data"] = str(store.data_yaml())
@@ -76,7 +78,7 @@ def test_training_on_from_weights_of_the_embedded_set_takes_its_recipe_again(giv
 
 
 @pytest.mark.parametrize("written", ["[yolov5]", "5", "{lr0: 0.1}"])
-def test_a_recipe_that_is_no_name_is_refused(in_tmp, written):
+def test_a_recipe_that_is_not_a_name_is_refused(in_tmp, written):
     with pytest.raises(RowError, match=r"tiny\.yaml: recipe: .* is not a name"):
         YOLO(write_model(in_tmp, ANCHORED.replace("recipe: yolov5", f"recipe: {written}")))
 
@@ -108,7 +110,7 @@ def test_every_packaged_recipe_is_valid_and_the_embedded_one_names_no_gain(name)
 
 
 @pytest.mark.parametrize("file", sorted(packaged("cfg").glob("*.yaml")), ids=lambda p: p.name)
-def test_every_shipped_model_names_a_recipe_there_is(file):
+def test_every_shipped_model_names_an_existing_recipe(file):
     recipe = yaml.safe_load(file.read_text()).get("recipe")
     anchored = "anchors" in file.read_text()
     assert (recipe is not None) == anchored
@@ -164,6 +166,6 @@ def test_values_reach_the_loss_the_record_and_the_checkpoint(in_tmp):
     ("key", "value"),
     [("recipe", 3), ("autoanchor", 1), ("warmup_min_iterations", 1.5), ("cls_smoothing", 1), ("obj", -1)],
 )
-def test_values_that_no_training_can_use(given, key, value):
+def test_values_that_no_training_can_use_are_refused(given, key, value):
     with pytest.raises(AkyoloError, match=f"'{key}={value}'"):
         YOLO("tiny.yaml").train(data="data.yaml", **{key: value})

@@ -1,4 +1,4 @@
-"""A training argument is read and checked once, on every way to a training, and its source is kept."""
+"""A training argument is read and checked once, and its source is kept."""
 
 import builtins
 import io
@@ -17,6 +17,7 @@ from akyolo.errors import ConfigError
 from akyolo.resources import packaged
 from akyolo.upstream import model as model_file
 from akyolo.upstream.arguments import hyperparameters
+from akyolo.upstream.arguments.resolve import TrainingArguments
 from akyolo.upstream.training import trainer as trainer_file
 from akyolo.upstream.training.trainer import DetectionTrainer
 from akyolo.upstream.training.tuning import ANCHOR_SPACE
@@ -27,18 +28,18 @@ PACKAGES = tuple(str(Path(sys.modules[name].__file__).parent) for name in ("akyo
 
 
 class Started(BaseException):
-    """The training would start here; its trainer is the argument."""
+    """Raised where a training would start; its argument is the trainer."""
 
 
 def package_that_opens() -> str:
-    """Return the last package on the stack that decides to read a file: akyolo, or upstream's engine."""
+    """Return which package reads a file: akyolo, or upstream's engine."""
     files = (frame.filename for frame in reversed(traceback.extract_stack()))
     return next((Path(package).name for file in files for package in PACKAGES if file.startswith(package)), "")
 
 
 @pytest.fixture
 def counts(in_tmp, monkeypatch):
-    """Count what akyolo opens, and the checks of hyper-parameters, up to the start of a training."""
+    """Count the files that akyolo opens and its checks, before a training starts."""
     write_model(in_tmp, ANCHORED)
     write_images(in_tmp, 2, 2)
     (in_tmp / "mine.yaml").write_text("box: 0.5\nlr0: 0.07\nmomentum: 0.9\n")
@@ -81,7 +82,7 @@ def test_files_are_opened_and_values_checked_once(counts, train):
         train()
     names = ("args.yaml", "mine.yaml", MODEL_RECIPE.name)
     assert {name: counts.opened[name] for name in names} == dict.fromkeys(names, 1)
-    # once for what the user writes, in words and in the cfg= file, and once for each recipe, to name its file
+    # One check of the words with the cfg= file, and one of each recipe, whose errors name its file.
     assert Counter(frozenset(values) & {"lr0", "cls", "obj"} for values in counts.checked) == {
         frozenset({"cls"}): 1,
         frozenset({"lr0"}): 1,
@@ -126,7 +127,7 @@ def test_each_training_on_a_list_of_data_sets_takes_the_same_arguments(counts, m
     assert counts.opened["mine.yaml"] == 1 and len(counts.checked) == 3
 
 
-def test_a_trainer_without_our_model_checks_what_it_is_given(counts, monkeypatch):
+def test_a_bare_trainer_checks_its_arguments(counts, monkeypatch):
     overrides = {"model": "tiny.yaml", "data": "data.yaml", "device": "cpu"}
     with pytest.raises(ConfigError, match="'obj=-1'"):
         DetectionTrainer(overrides={**overrides, "obj": -1})
@@ -144,7 +145,7 @@ def test_a_process_that_upstream_launches_does_not_resolve_again(counts, monkeyp
     assert not counts.checked and not counts.opened["mine.yaml"] and not counts.opened["args.yaml"]
 
 
-def test_tune_takes_what_stands_in_a_cfg_file(counts, monkeypatch):
+def test_tune_takes_the_values_of_a_cfg_file(counts, monkeypatch):
     given = {}
     monkeypatch.setattr(model_file.UpstreamYOLO, "tune", lambda self, **arguments: given.update(arguments))
     YOLO("tiny.yaml").tune(data="data.yaml", cfg="args.yaml", recipe="mine.yaml", iterations=1, cls=0.4)
@@ -158,10 +159,27 @@ def test_tune_takes_what_stands_in_a_cfg_file(counts, monkeypatch):
     assert given["space"] == ANCHOR_SPACE and given["recipe"] == "yolov5+mine.yaml"
 
 
-def test_a_cfg_file_that_is_no_mapping_is_refused(counts, in_tmp):
+def test_a_cfg_file_without_a_mapping_is_refused(counts, in_tmp):
     for text in ("- 1\n", "epochs: [\n", "epochs 3\n"):
         (in_tmp / "args.yaml").write_text(text)
         with pytest.raises(ConfigError, match=r"args\.yaml: not a mapping of training arguments"):
             YOLO("tiny.yaml").train(data="data.yaml", cfg="args.yaml")
     with pytest.raises(ConfigError, match=r"there is no file 'nothing\.yaml' for cfg="):
         YOLO("tiny.yaml").train(data="data.yaml", cfg="nothing.yaml")
+
+
+@pytest.mark.parametrize("mode", ["tune", "val"])
+def test_other_modes_read_the_files_once_too(counts, monkeypatch, mode):
+    monkeypatch.setattr(model_file.UpstreamYOLO, mode, lambda self, **arguments: None)
+    cli.main([mode, "tiny.yaml", "data=data.yaml", "cfg=args.yaml", "recipe=mine.yaml", "device=cpu"])
+    assert (counts.opened["args.yaml"], counts.opened["mine.yaml"]) == (1, 1)
+
+
+def test_a_resumed_training_has_the_arguments_of_its_checkpoint():
+    written = TrainingArguments.read({"resume": True, "epochs": 9, "batch": 2})
+    resumed = written.resumed({"resume": "last.pt", "epochs": 3, "batch": 2, "lr0": 0.5})
+    assert {key: (resumed[key], resumed.source_of(key).value) for key in ("epochs", "batch", "lr0")} == {
+        "epochs": (3, "checkpoint"),
+        "batch": (2, "user"),
+        "lr0": (0.5, "checkpoint"),
+    }

@@ -13,6 +13,7 @@ from ultralytics.data.base import BaseDataset
 
 import akyolo
 from akyolo.cli import main
+from akyolo.errors import DatasetError
 from tests.helpers.tiny_training import PLAIN, write_images, write_model
 
 MOST_OPENINGS = 5  # of the data YAML, upstream's own included
@@ -51,6 +52,7 @@ def counting(monkeypatch):
 
 
 def coco_json(folder):
+    """Return the labels of the split `val` as a COCO json."""
     images, annotations = [], []
     for number, label in enumerate(sorted((folder / "data" / "labels" / "val").glob("*.txt"))):
         height, width = cv2.imread(str(folder / "data" / "images" / "val" / f"{label.stem}.png")).shape[:2]
@@ -125,3 +127,27 @@ def test_the_function_score_reads_everything_once(prepared, monkeypatch, name):
     with counting(monkeypatch) as (opened, listed):
         akyolo.score(folder / "detections.npz", name and folder / name, "yolov5")
     check_read_once(ground_truth, opened, listed, detections=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere.yaml", "there is no data set file 'nowhere.yaml'"),
+        ("voc.yaml", "'voc.yaml' is no data set, but what is expected of one"),
+        ("empty.yaml", "images not found"),
+        ("torn.yaml", "no plain YAML"),
+    ],
+)
+@pytest.mark.parametrize("as_command", [False, True])
+def test_a_validation_refuses_what_is_not_a_data_set(prepared, in_tmp, capfd, name, reason, as_command):
+    _, folder = prepared
+    Path("empty.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: [even, odd]\n")
+    Path("torn.yaml").write_text("path: [\n")
+    if as_command:
+        with pytest.raises(SystemExit) as stop:
+            main(["val", str(folder / "best.pt"), f"data={name}"])
+        assert stop.value.code == 2 and reason in capfd.readouterr().err
+    else:
+        with pytest.raises(DatasetError, match=reason):
+            akyolo.YOLO(str(folder / "best.pt")).val(data=name)
+    assert not Path("runs").exists()

@@ -1,4 +1,4 @@
-"""Detections that a real evaluation stores: all that upstream found, where it found it, and nothing cut short."""
+"""A validation stores all detections of upstream, at their places, not clipped and not limited."""
 
 import json
 import time
@@ -26,7 +26,7 @@ KEPT = {"P": "mp", "R": "mr", "mAP50": "map50", "mAP75": "map75", "mAP": "map"}
 
 
 def write_shapes(folder, train=24, val=9):
-    """Bright and dark boxes, two or three an image, in images of three sizes."""
+    """Write bright and dark boxes, two or three in an image, in images of three sizes."""
     random = np.random.default_rng(1)
     for split, count in {"train": train, "val": val}.items():
         for kind in ("images", "labels"):
@@ -54,7 +54,7 @@ def write_yaml(folder, **changes):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with best.pt of a real training, and its data set."""
+    """Return a folder with best.pt of a real training, and its data set."""
     folder = tmp_path_factory.mktemp("validator")
     model = akyolo.YOLO(write_model(folder, PLAIN))
     model.train(data=write_shapes(folder), **arguments(folder, epochs=10, optimizer="AdamW", lr0=0.02))
@@ -64,7 +64,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(trained):
-    """The score under Ultralytics' protocol, and the file."""
+    """Return the score under Ultralytics' protocol, and the file."""
     model = akyolo.YOLO(str(trained / "best.pt"))
     score = model.val(
         data=str(trained / "data.yaml"), project=str(trained / "runs"), protocol="ultralytics", **EVALUATION
@@ -77,48 +77,52 @@ def upstreams(trained, **changes):
     return UpstreamYOLO(str(trained / "best.pt")).val(**more)
 
 
-def test_the_column_is_upstreams_own(trained, evaluated):
+def test_protocol_ultralytics_equals_upstream(trained, evaluated):
     box = upstreams(trained).box
     assert 0.05 < box.map < box.map50 < 0.99
     assert evaluated[0].metrics == pytest.approx({ours: getattr(box, its) for ours, its in KEPT.items()}, abs=1e-6)
     assert (evaluated[0].nms_iou, evaluated[0].max_det, evaluated[0].images) == (0.7, 300, 9)
 
 
-def test_the_file_holds_all_that_upstream_found(trained, evaluated):
-    """Its json has them clipped, rounded, and by image; boxes with two labels are there twice."""
+def test_the_file_has_all_detections_of_upstream(trained, evaluated):
+    """Upstream's json has them clipped and rounded; boxes with two labels stand there twice."""
     save_dir = upstreams(trained, save_json=True).save_dir
     theirs = Counter(
         (row["file_name"], row["category_id"] - 1, row["score"], tuple(row["bbox"]))
         for row in json.loads((save_dir / "predictions.json").read_text())
     )
-    found = read_detections(evaluated[1])
+    detections = read_detections(evaluated[1])
     sizes = np.array([SIZES[number % 3] for number in range(9)])
-    assert found.sizes.tolist() == sizes.tolist() and found.images[3] == "images/val/03.png"
-    boxes = found.results(found.sizes)
+    assert detections.sizes.tolist() == sizes.tolist() and detections.images[3] == "images/val/03.png"
+    boxes = detections.results(detections.sizes)
     ltwh = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
-    rows = zip(found.image, found.classes, found.scores, ltwh, strict=True)
+    rows = zip(detections.image, detections.classes, detections.scores, ltwh, strict=True)
     ours = [
         (f"{i:02}.png", int(c), round(float(s), 5), tuple(round(float(v), 3) for v in box)) for i, c, s, box in rows
     ]
     assert len(ours) == sum(theirs.values()) > 100
-    near = Counter((*one[:3], tuple(round(v, 1) for v in one[3])) for one in ours)
-    assert (near - Counter((*one[:3], tuple(round(v, 1) for v in one[3])) for one in theirs.elements())).total() < 10
-    # as they were found: clipped to the image, boxes outside it all become the same point
-    twice = Counter(zip(found.image.tolist(), map(tuple, found.xyxy_px.tolist()), strict=True))
+    near = Counter((*row[:3], tuple(round(v, 1) for v in row[3])) for row in ours)
+    assert (near - Counter((*row[:3], tuple(round(v, 1) for v in row[3])) for row in theirs.elements())).total() < 10
+    # Not clipped: clipped boxes outside the image would all be the same point.
+    twice = Counter(zip(detections.image.tolist(), map(tuple, detections.xyxy_px.tolist()), strict=True))
     assert max(twice.values()) == 2  # multi-label
-    assert (found.xyxy_px != boxes).any()  # not clipped in the file
+    assert (detections.xyxy_px != boxes).any()  # not clipped in the file
 
 
-def test_it_says_how_it_was_made(trained, evaluated):
-    found = read_detections(evaluated[1])
-    assert found.nms == {"conf": 0.001, "iou": 0.7, "max_det": 300, "multi_label": True, "agnostic": False}
-    assert found.names == ("dark", "bright") and found.split == "val" and found.data == str(trained / "data.yaml")
-    assert found.model["file"] == str(trained / "best.pt") and len(found.model["sha256"]) == 64
-    assert evaluated[1].name == "detections.npz" and not found.annotations
+def test_the_file_says_how_it_was_made(trained, evaluated):
+    detections = read_detections(evaluated[1])
+    assert detections.nms == {"conf": 0.001, "iou": 0.7, "max_det": 300, "multi_label": True, "agnostic": False}
+    assert (
+        detections.names == ("dark", "bright")
+        and detections.split == "val"
+        and detections.data == str(trained / "data.yaml")
+    )
+    assert detections.model["file"] == str(trained / "best.pt") and len(detections.model["sha256"]) == 64
+    assert evaluated[1].name == "detections.npz" and not detections.annotations
 
 
-def test_scored_later_it_is_the_same_under_every_protocol(trained, evaluated):
-    scores = {one.protocol: one for one in score_file(evaluated[1], list(PROTOCOLS))}
+def test_a_stored_file_has_the_same_scores_under_every_protocol(trained, evaluated):
+    scores = {score.protocol: score for score in score_file(evaluated[1], list(PROTOCOLS))}
     assert scores["ultralytics"] == evaluated[0]
     for protocol in ("coco", "yolov7"):
         model = akyolo.YOLO(str(trained / "best.pt"))
@@ -130,14 +134,14 @@ def test_nms_and_max_det_are_as_the_user_says(trained):
     model = akyolo.YOLO(str(trained / "best.pt"))
     more = {**EVALUATION, "data": str(trained / "data.yaml"), "project": str(trained / "runs")}
     score = model.val(protocol="coco", iou=0.55, max_det=7, conf=0.01, **more)
-    found = read_detections(model.detections)
-    assert (score.nms_iou, score.max_det) == (0.55, 7) and found.scores.min() > 0.01
-    assert max(Counter(found.image.tolist()).values()) == 7
+    detections = read_detections(model.detections)
+    assert (score.nms_iou, score.max_det) == (0.55, 7) and detections.scores.min() > 0.01
+    assert max(Counter(detections.image.tolist()).values()) == 7
 
 
 @pytest.fixture(scope="module")
 def dense(trained):
-    """The same weights, and images with 310 objects."""
+    """Return a folder of images with 310 objects."""
     folder = trained / "dense"
     write_shapes(folder, 4, 2)
     for file in (folder / "data" / "labels").rglob("*.txt"):
@@ -146,19 +150,19 @@ def dense(trained):
     return folder
 
 
-def test_300_detections_are_300_where_images_hold_more(trained, dense):
+def test_max_det_of_300_is_kept_where_images_hold_more(trained, dense):
     more = {**EVALUATION, "imgsz": 256, "project": str(dense / "runs"), "data": str(dense / "data.yaml")}
     model = akyolo.YOLO(str(trained / "best.pt"))
     score = model.val(protocol="coco", max_det=300, conf=0.0, iou=1.0, **more)
-    found = read_detections(model.detections)
-    assert score.max_det == 300 and Counter(found.image.tolist()) == {0: 300, 1: 300}
+    detections = read_detections(model.detections)
+    assert score.max_det == 300 and Counter(detections.image.tolist()) == {0: 300, 1: 300}
     seen = []
     model.add_callback("on_val_end", lambda validator: seen.append(validator.args.max_det))
     model.val(max_det=300, conf=0.0, iou=1.0, **more)
     assert seen == [300]
 
 
-def test_training_keeps_max_det_too(trained, dense):
+def test_a_training_keeps_max_det_too(trained, dense):
     model, seen = akyolo.YOLO(str(trained / "tiny.yaml")), []
     model.add_callback("on_val_end", lambda validator: seen.append(validator.args.max_det))
     model.train(data=str(dense / "data.yaml"), **arguments(dense, epochs=1))
@@ -183,7 +187,7 @@ def test_an_nms_that_runs_out_of_time_is_an_error(trained, monkeypatch, protocol
     assert slow and not list((trained / f"slow-{protocol}").rglob("detections.npz"))
 
 
-def test_a_label_that_upstream_leaves_out_with_its_image_is_an_error(trained, tmp_path):
+def test_an_image_that_upstream_drops_is_an_error(trained, tmp_path):
     data = write_shapes(tmp_path, 2, 3)
     (tmp_path / "data" / "labels" / "val" / "01.txt").write_text("1 0.5 0.5 1.5 0.5\n")
     more = {"data": data, "project": str(tmp_path), "protocol": "coco", **EVALUATION}
@@ -227,12 +231,12 @@ def test_some_classes_alone(trained, classes):
 
 
 def coco_of(folder, **changes):
-    """The labels as a COCO json, in which the first object of each image is ignored, and mask areas are half."""
-    pictures, objects = [], []
+    """Return the labels as a COCO json; the first object of each image is ignored, and mask areas are half."""
+    images, objects = [], []
     for file in sorted((folder / "data" / "labels" / "val").glob("*.txt")):
         width, height = SIZES[int(file.stem) % 3]
         number = 100 + int(file.stem)
-        pictures.append({"id": number, "file_name": f"{file.stem}.png", "width": width, "height": height})
+        images.append({"id": number, "file_name": f"{file.stem}.png", "width": width, "height": height})
         for place, row in enumerate(file.read_text().splitlines()):
             kind, x, y, w, h = map(float, row.split())
             wide, tall = w * width, h * height
@@ -240,10 +244,10 @@ def coco_of(folder, **changes):
             fields = {"image_id": number, "category_id": 4 + int(kind), "iscrowd": 0, "ignore": int(place == 0)}
             objects.append({"id": len(objects) + 1, "bbox": box, "area": wide * tall / 2, **fields})
     categories = [{"id": 4, "name": "dark"}, {"id": 5, "name": "bright"}]
-    return {"images": pictures, "annotations": objects, "categories": categories, **changes}
+    return {"images": images, "annotations": objects, "categories": categories, **changes}
 
 
-def test_the_json_that_the_data_set_names_is_its_truth(trained, tmp_path):
+def test_a_json_that_the_data_yaml_names_is_the_ground_truth(trained, tmp_path):
     data = write_shapes(tmp_path)
     file = tmp_path / "data" / "val.json"
     file.write_text(json.dumps(coco_of(tmp_path)))
@@ -258,8 +262,8 @@ def test_the_json_that_the_data_set_names_is_its_truth(trained, tmp_path):
     with pytest.raises(DatasetError, match=r"val\.json: cannot be read"):  # before the first image
         model.val(data=data, protocol="coco", project=str(tmp_path / "none"), **EVALUATION)
     content = coco_of(tmp_path)
-    for one in content["annotations"]:
-        one["segmentation"] = [[1, 2, 3, 4, 5, 6]]
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [[1, 2, 3, 4, 5, 6]]
     official = tmp_path / "instances.json"
     official.write_text(json.dumps(content))  # as COCO publishes it, and a prepared one has it without the masks
     assert score_file(model.detections, ["coco"], annotations=official) == [named]

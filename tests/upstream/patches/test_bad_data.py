@@ -1,4 +1,4 @@
-"""Data sets that are damaged, or set a trap: named or refused, never altered, never run."""
+"""Damaged and hostile data sets are named or refused; they are never changed and never run."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from tests.helpers.tiny_training import PLAIN, arguments, write_images, write_mo
 
 
 class Payload:
-    """Unpickled, it leaves a trace."""
+    """Create a file when it is unpickled."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -51,12 +51,12 @@ def run(model, folder, data, **changes):
 
 
 def fingerprint(folder):
-    files = sorted(one for one in folder.rglob("*") if one.is_file())
-    return {str(one): hashlib.md5(one.read_bytes()).hexdigest() for one in files}
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file): hashlib.md5(file.read_bytes()).hexdigest() for file in files}
 
 
 def spoil(folder, kind):
-    """Damage one training image or its labels; returns what a message must say of it."""
+    """Damage one training image or its labels; return what a message must say of it."""
     image, label = (
         folder / "data" / name / "train" / f"03.{end}" for name, end in (("images", "png"), ("labels", "txt"))
     )
@@ -83,7 +83,7 @@ DAMAGE = ["truncated", "no image", "huge", "7 0.5 0.5 0.2 0.2", "0 -0.5 0.5 0.2 
 
 @pytest.mark.training
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_stops_a_training_by_name_and_the_data_stay_as_they_are(folder, model, kind):
+def test_damage_stops_a_training_and_is_named_and_the_data_do_not_change(folder, model, kind):
     data = write_images(folder, 12, 4)
     message, before = spoil(folder, kind), fingerprint(folder / "data")
     with pytest.raises(
@@ -96,7 +96,7 @@ def test_damage_stops_a_training_by_name_and_the_data_stay_as_they_are(folder, m
 
 
 @pytest.mark.training
-def test_who_allows_damage_trains_on_the_rest_and_only_he(folder, model):
+def test_allow_bad_trains_on_the_rest_for_this_training_only(folder, model):
     data = write_images(folder, 12, 4)
     spoil(folder, "truncated")
     run(model, folder, data, allow_bad=True)
@@ -106,7 +106,7 @@ def test_who_allows_damage_trains_on_the_rest_and_only_he(folder, model):
 
 
 @pytest.mark.training
-def test_damage_in_what_is_validated_on(folder, model):
+def test_damage_in_the_split_that_is_validated_on(folder, model):
     data = write_images(folder, 12, 4)
     run(model, folder, data)
     (folder / "data" / "labels" / "val" / "02.txt").write_text("0 5 5 5 5\n")
@@ -116,7 +116,7 @@ def test_damage_in_what_is_validated_on(folder, model):
 
 
 @pytest.mark.training
-def test_an_image_with_bytes_behind_its_end_is_used_and_not_rewritten(folder, model):
+def test_an_image_with_bytes_after_its_end_is_used_and_not_rewritten(folder, model):
     from PIL import Image
 
     data = write_images(folder, 12, 4)
@@ -168,20 +168,20 @@ def test_a_foreign_cache_among_classified_images(folder, tmp_path):
 @pytest.mark.training
 def test_a_second_start_opens_no_image_of_a_read_only_folder(folder, model, monkeypatch):
     data = write_images(folder, 12, 4)
-    folders = [one for one in (folder / "data").rglob("*") if one.is_dir()]
-    for one in folders:
-        one.chmod(0o555)
+    folders = [path for path in (folder / "data").rglob("*") if path.is_dir()]
+    for path in folders:
+        path.chmod(0o555)
     opened = []
     monkeypatch.setattr(scanning, "shown_size", lambda image: opened.append(image) or (64, 64))
     run(model, folder, data)
     assert len(opened) == 16
     run(model, folder, data)
     assert len(opened) == 16
-    for one in folders:
-        one.chmod(0o755)
+    for path in folders:
+        path.chmod(0o755)
 
 
-def test_what_is_kept_comes_back_as_it_was(tmp_path):
+def test_a_saved_scan_is_loaded_unchanged(tmp_path):
     content = {
         "labels": [
             {"im_file": "数 \udcff.png", "shape": (48, 64), "cls": np.zeros((0, 1), np.float32), "keypoints": None},
@@ -230,7 +230,7 @@ def test_a_data_yaml_that_runs_something_is_refused(folder, model, tmp_path, mon
     assert not (tmp_path / "ran").exists()
 
 
-def test_upstreams_own_may_name_a_download_and_so_may_a_copy(in_tmp):
+def test_yamls_of_upstream_and_copies_of_them_may_have_a_download(in_tmp):
     from ultralytics.utils import ROOT
 
     from akyolo.upstream.arguments.data import check_runs_nothing
@@ -245,7 +245,7 @@ def test_upstreams_own_may_name_a_download_and_so_may_a_copy(in_tmp):
         check_runs_nothing("VOC.yaml")
 
 
-def test_a_yaml_among_classified_images_is_none_of_our_business(in_tmp):
+def test_a_yaml_in_a_folder_of_classified_images_is_not_checked(in_tmp):
     from akyolo.upstream.arguments.data import resolve_data
 
     (in_tmp / "notes.yaml").write_text("download: [\n")
@@ -253,7 +253,7 @@ def test_a_yaml_among_classified_images_is_none_of_our_business(in_tmp):
 
 
 class Session:
-    """Of aiohttp: local images need none."""
+    """Replace a session of aiohttp, which local images do not need."""
 
     def __init__(self, **_):
         pass
@@ -265,8 +265,8 @@ class Session:
         pass
 
 
-def test_what_an_ndjson_file_would_run_is_refused(folder, model, tmp_path, monkeypatch):
-    """Upstream makes a data YAML of it; here without `val`, so that it would download."""
+def test_a_program_in_an_ndjson_file_is_refused(folder, model, tmp_path, monkeypatch):
+    """Upstream writes a data YAML from it; here the images of `val` are missing, so it would download."""
     monkeypatch.setitem(sys.modules, "aiohttp", SimpleNamespace(ClientSession=Session))
     monkeypatch.setattr(converter, "check_requirements", lambda *_: True)
     monkeypatch.setattr(converter, "DATASETS_DIR", tmp_path / "datasets")
@@ -284,7 +284,7 @@ def test_what_an_ndjson_file_would_run_is_refused(folder, model, tmp_path, monke
 
 @pytest.mark.training
 @pytest.mark.parametrize("left", ["torn", "something else"])
-def test_what_was_kept_and_cannot_be_read_is_scanned_again(folder, model, left):
+def test_a_saved_scan_that_cannot_be_read_is_repeated(folder, model, left):
     data = write_images(folder, 12, 4)
     run(model, folder, data)
     kept = label_cache.file_of(folder / "data" / "labels" / "train.cache")
@@ -295,7 +295,7 @@ def test_what_was_kept_and_cannot_be_read_is_scanned_again(folder, model, left):
 
 
 @pytest.mark.training
-def test_where_nothing_can_be_kept_a_training_goes_on(folder, model, tmp_path):
+def test_a_training_runs_without_a_cache_folder(folder, model, tmp_path):
     (tmp_path / "cache").write_text("in the way of the folder")
     run(model, folder, write_images(folder, 12, 4))
     assert len(model.trainer.train_loader.dataset) == 12

@@ -1,4 +1,4 @@
-"""Two trainings that start at the same time on data without a cache."""
+"""Trainings that start at the same time on data without a cache."""
 
 import subprocess
 import sys

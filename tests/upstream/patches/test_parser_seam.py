@@ -1,4 +1,4 @@
-"""Our rows through upstream's own parser, for every YAML that upstream ships."""
+"""Build our rows by upstream's own parser, for every YAML that upstream ships."""
 
 import copy
 import importlib
@@ -50,12 +50,12 @@ YAMLS = [
     for path in sorted((MODELS / folder).glob("*.yaml"))
     if not any(word in path.stem for word in ("world", "yoloe", "rtdetr", "depth"))
 ]
-# two builds of a detector, a classifier and a segmenter; all others are as many seconds as there are files
+# Two detectors, a classifier and a segmenter; each of the others takes a second.
 SAMPLE = {"yolov9t", "yolov10n", "yolov8-cls", "yolo26-sem"}
 
 
 def swapped(cfg):
-    """AKConv in place of the stride-2 Conv rows; None where there are none."""
+    """Replace the stride-2 Conv rows by AKConv; return None if there are none."""
     cfg, changed = copy.deepcopy(cfg), 0
     for row in cfg["backbone"] + cfg["head"]:
         if row[2] == "Conv" and row[3][2:3] == [2]:
@@ -215,7 +215,7 @@ YOLOV5_SIZES = {"n": 1.9, "s": 7.2, "m": 21.2, "l": 46.5, "x": 86.7}
 
 @pytest.mark.parametrize("scale", YOLOV5_SIZES)
 def test_every_size_of_yolov5_from_one_yaml(scale, caplog):
-    """A name that Ultralytics has too means ours in akyolo, said in one line."""
+    """A name that Ultralytics has too means our model in akyolo; one line says so."""
     model = build_detector(read_model_yaml(f"yolov5{scale}.yaml"))
     assert round(sum(p.numel() for p in model.fuse(verbose=False).parameters()) / 1e6, 1) == YOLOV5_SIZES[scale]
     assert type(model.model[-1]) is AnchorDetect and model.stride.tolist() == [8, 16, 32]
@@ -248,7 +248,7 @@ def test_plain_ultralytics_keeps_its_own_yolov5():
 
 
 class Doubling(nn.Module):
-    """An operator of a user's, without a `conv`."""
+    """An operator of a user, without a `conv`."""
 
     def __init__(self, c1, c2):
         super().__init__()

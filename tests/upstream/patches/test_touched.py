@@ -12,7 +12,7 @@ import akyolo
 from akyolo.upstream import RELIED_ON, patches
 
 PACKAGE = Path(akyolo.__file__).parent
-FOREIGN = ("torch", "ultralytics")
+FOREIGN = ("thop", "torch", "ultralytics")
 COMPARE = """
 import importlib, json, pkgutil, sys, types
 import torch, torch.distributed, torchvision, ultralytics
@@ -22,39 +22,39 @@ for name in sys.argv[1:]:
 LEAVES = (bool, int, float, str, bytes, type(None))
 
 def names():
-    found, contents = {}, {}
+    values, contents = {}, {}
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] not in ("torch", "ultralytics") or not isinstance(module, types.ModuleType):
+        if name.split(".")[0] not in ("thop", "torch", "ultralytics") or not isinstance(module, types.ModuleType):
             continue
         for key, value in list(vars(module).items()):
             if key.startswith("__") or isinstance(value, types.ModuleType):
                 continue
-            found[f"{name}.{key}"] = value
-            if name.startswith("ultralytics"):
+            values[f"{name}.{key}"] = value
+            if name.startswith(("thop", "ultralytics")):
                 if isinstance(value, type) and value.__module__ == name:
-                    found |= {f"{name}.{key}.{k}": v for k, v in vars(value).items() if not k.startswith("__")}
+                    values |= {f"{name}.{key}.{k}": v for k, v in vars(value).items() if not k.startswith("__")}
                 elif isinstance(value, dict):
                     contents[f"{name}.{key}"] = {k: repr(v) for k, v in value.items()}
                 elif isinstance(value, types.SimpleNamespace):
                     contents[f"{name}.{key}"] = {k: repr(v) for k, v in vars(value).items()}
-    return found, contents
+    return values, contents
 
 def safe():
-    return {getattr(one, "__qualname__", str(one)) for one in torch.serialization.get_safe_globals()}
+    return {getattr(value, "__qualname__", str(value)) for value in torch.serialization.get_safe_globals()}
 
-there, filled = names()
+before, filled = names()
 allowed = safe()
 import pytest
 
 import akyolo
 now, refilled = names()
-changed = [name for name, value in there.items() if name in now and now[name] is not value]
+changed = [name for name, value in before.items() if name in now and now[name] is not value]
 groups = {}  # the names of one collection in the modules that import it
 for name, content in filled.items():
     if refilled.get(name, content) != content:
-        groups.setdefault(id(there[name]), []).append(name)
+        groups.setdefault(id(before[name]), []).append(name)
 print(json.dumps({
-    "replaced": [name for name in changed if not isinstance(there[name], LEAVES) or there[name] != now[name]],
+    "replaced": [name for name in changed if not isinstance(before[name], LEAVES) or before[name] != now[name]],
     "extended": list(groups.values()),
     "lost": [name for group in groups.values() for name in group if filled[name].keys() - refilled[name].keys()],
     "safe": len(safe() - allowed),
@@ -63,7 +63,7 @@ print(json.dumps({
 
 
 def listed(*how):
-    return {one.name for one in patches.TOUCHED if one.how in how}
+    return {touched.name for touched in patches.TOUCHED if touched.how in how}
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_import_changes_what_the_list_says():
 
 
 def foreign_names(tree):
-    """Local name -> dotted foreign name."""
+    """Return the dotted foreign name of each local name."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in FOREIGN:
@@ -99,29 +99,29 @@ def dotted(node, names):
 
 
 def assigned(tree, names):
-    """Foreign names that a file assigns, or gives another value by `replaced`."""
+    """Yield foreign names that a file assigns, or replaces by `replaced`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from filter(None, (dotted(one, names) for one in targets if isinstance(one, ast.Attribute)))
+            yield from filter(None, (dotted(target, names) for target in targets if isinstance(target, ast.Attribute)))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "replaced":
             yield from (f"{dotted(node.args[0], names)}.{keyword.arg}" for keyword in node.keywords)
 
 
 def test_no_file_assigns_a_foreign_name_that_is_not_listed():
-    found = set()
+    changed = set()
     for file in PACKAGE.rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        names = {(one, file.relative_to(PACKAGE).as_posix()) for one in assigned(tree, foreign_names(tree))}
-        found |= names
+        names = {(name, file.relative_to(PACKAGE).as_posix()) for name in assigned(tree, foreign_names(tree))}
+        changed |= names
     ways = (patches.REPLACED, patches.FOR_ONE_CALL, patches.BY_COMMANDS)
-    there = {(one.name, one.file) for one in patches.TOUCHED if one.how in ways}
-    assert found == there - {("ultralytics.utils.LOGGER.filters", patches.SEAM)}
+    expected = {(touched.name, touched.file) for touched in patches.TOUCHED if touched.how in ways}
+    assert changed == expected - {("ultralytics.utils.LOGGER.filters", patches.SEAM)}
 
 
 def test_no_file_overrides_a_method_on_an_instance_that_is_not_listed():
     methods = {name.rpartition(".")[2] for names in RELIED_ON.values() for name in names if "." in name}
-    found = {
+    overridden = {
         (target.attr, file.relative_to(PACKAGE).as_posix())
         for file in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
@@ -129,11 +129,11 @@ def test_no_file_overrides_a_method_on_an_instance_that_is_not_listed():
         for target in node.targets
         if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.attr in methods
     }
-    there = [one for one in patches.TOUCHED if one.how == patches.ON_AN_INSTANCE]
-    assert found == {(one.name.rpartition(".")[2], one.file) for one in there}
+    expected = [touched for touched in patches.TOUCHED if touched.how == patches.ON_AN_INSTANCE]
+    assert overridden == {(touched.name.rpartition(".")[2], touched.file) for touched in expected}
 
 
 def test_listed_files_exist_and_name_what_they_touch():
-    for one in patches.TOUCHED:
-        name = {"filters": "addFilter"}.get(leaf := one.name.rpartition(".")[2], leaf)
-        assert name in (PACKAGE / one.file).read_text(encoding="utf-8"), one
+    for touched in patches.TOUCHED:
+        name = {"filters": "addFilter"}.get(leaf := touched.name.rpartition(".")[2], leaf)
+        assert name in (PACKAGE / touched.file).read_text(encoding="utf-8"), touched

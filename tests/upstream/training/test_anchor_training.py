@@ -1,4 +1,4 @@
-"""An anchor head through upstream's whole machine: training, validation, resume, tune, export, prediction."""
+"""An anchor head in every mode of Ultralytics: train, val, resume, tune, export, predict."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ LOSSES = ["box_loss", "obj_loss", "cls_loss"]
 
 @pytest.fixture(scope="module", params=HEADS)
 def trained(request, tmp_path_factory):
-    """Two epochs with each head."""
+    """Train two epochs with each head."""
     folder = tmp_path_factory.mktemp(request.param)
     write_model(folder, ANCHORED.replace("AnchorDetect", request.param))
     data = write_images(folder, 8, 4)
@@ -59,7 +59,7 @@ def test_losses_appear_by_name_and_fall(trained):
 
 
 @pytest.mark.training
-def test_resume_goes_on_at_the_next_epoch(trained, monkeypatch):
+def test_resume_continues_at_the_next_epoch(trained, monkeypatch):
     _, _, model = trained
     unfinished = Path(model.trainer.save_dir) / "weights" / "epoch0.pt"
     again = YOLO(unfinished)
@@ -86,14 +86,14 @@ def test_boxes_of_the_onnx_file_are_those_of_the_checkpoint(trained, tmp_path):
             ours = YOLO(path).model.float().eval()(torch.from_numpy(x))[0].numpy()
         assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1e-3 * np.abs(ours).max()
     image = str(next((folder / "data" / "images" / "val").iterdir()))
-    seen = [YOLO(weights).predict(image, imgsz=64)[0].boxes.data for weights in (path, file)]
-    assert len(seen[0]) > 1 and seen[0].shape == seen[1].shape
-    apart = torch.cdist(seen[0].double(), seen[1].double())  # equal scores may come in another order
+    boxes = [YOLO(weights).predict(image, imgsz=64)[0].boxes.data for weights in (path, file)]
+    assert len(boxes[0]) > 1 and boxes[0].shape == boxes[1].shape
+    apart = torch.cdist(boxes[0].double(), boxes[1].double())  # equal scores may come in another order
     assert apart.min(0).values.max() < 0.02 > apart.min(1).values.max()
 
 
 @pytest.mark.training
-def test_plain_ultralytics_trains_it_and_is_told_of_the_recipe(in_tmp, caplog):
+def test_plain_ultralytics_trains_it_and_logs_the_recipe(in_tmp, caplog):
     model = ultralytics.YOLO(write_model(in_tmp, ANCHORED))
     model.train(data=write_images(in_tmp, 4, 2), **arguments(in_tmp, epochs=1, obj=0.5))
     assert set(LOSSES) <= {key.removeprefix("train/") for key in results(Path(model.trainer.save_dir))[0]}
@@ -117,7 +117,7 @@ def test_the_validator_of_an_epoch_matches_by_ratio_and_training_by_ota(trained,
 @pytest.mark.training
 @pytest.mark.parametrize("head", HEADS)
 def test_two_processes_on_cpu(head, tmp_path):
-    """The whole loop under torchrun: both ranks with one result, the losses of rank 0 in the table."""
+    """Under torchrun both ranks have the same result, and the table has the losses of rank 0."""
     write_model(tmp_path, ANCHORED.replace("AnchorDetect", head))
     data = write_images(tmp_path, 8, 4)
     given = [f"{key}={value}" for key, value in arguments(tmp_path, data=data, epochs=1).items()]
@@ -136,18 +136,18 @@ def test_two_processes_on_cpu(head, tmp_path):
 
 
 @pytest.mark.training
-def test_tune_trains_here_and_searches_where_the_gains_lie(in_tmp):
+def test_tune_trains_in_this_process_within_the_range_of_the_gains(in_tmp):
     data = write_images(in_tmp, 4, 2)
     YOLO(write_model(in_tmp, ANCHORED)).tune(data=data, iterations=2, **arguments(in_tmp, epochs=1))
-    (found,) = in_tmp.rglob("best_hyperparameters.yaml")
-    best = yaml.safe_load(found.read_text())
+    (file,) = in_tmp.rglob("best_hyperparameters.yaml")
+    best = yaml.safe_load(file.read_text())
     assert best.keys() == ANCHOR_SPACE.keys()
     assert all(low <= best[key] <= high for key, (low, high) in ANCHOR_SPACE.items())
-    rows = [json.loads(line) for line in found.with_name("tune_results.ndjson").read_text().splitlines()]
+    rows = [json.loads(line) for line in file.with_name("tune_results.ndjson").read_text().splitlines()]
     assert len(rows) == 2 and all(metrics for row in rows for metrics in row["datasets"].values())
 
 
-def test_a_search_in_which_nothing_trains_is_an_error(in_tmp, monkeypatch):
+def test_a_search_without_a_finished_training_is_an_error(in_tmp, monkeypatch):
     def fail(self):
         raise ValueError("broken")
 
@@ -160,12 +160,12 @@ def test_a_search_in_which_nothing_trains_is_an_error(in_tmp, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "left"), [({"use_ray": True}, None), ({"space": {"lr0": (0.1, 0.2)}}, {"lr0": (0.1, 0.2)})]
 )
-def test_ray_and_a_space_of_ones_own_are_left_alone(in_tmp, monkeypatch, given, left):
-    seen: dict[str, Any] = {}
-    monkeypatch.setattr(ultralytics.YOLO, "tune", lambda self, **given: seen.update(given))
+def test_ray_and_a_space_of_the_user_are_kept(in_tmp, monkeypatch, given, left):
+    passed: dict[str, Any] = {}
+    monkeypatch.setattr(ultralytics.YOLO, "tune", lambda self, **given: passed.update(given))
     monkeypatch.setattr(model_file, "check_packages", lambda purpose: None)
     YOLO(write_model(in_tmp, ANCHORED)).tune(data="data.yaml", **given)
-    assert seen.get("space") == left and seen["recipe"] == "yolov5"
+    assert passed.get("space") == left and passed["recipe"] == "yolov5"
 
 
 def test_images_of_many_shapes_with_rect(in_tmp, caplog):
@@ -238,7 +238,7 @@ def test_implicit_parameters_are_learned_without_decay(in_tmp):
 @pytest.mark.parametrize(
     ("epochs", "floor", "expected"), [(1.0, 0, 10), (1.0, 100, 100), (20.0, 100, 200), (0, 100, 0)]
 )
-def test_the_floor_of_the_warm_up(in_tmp, epochs, floor, expected):
+def test_the_minimum_of_the_warm_up(in_tmp, epochs, floor, expected):
     trainer = trainer_of(in_tmp, epochs=100, warmup_epochs=epochs, warmup_min_iterations=floor)
     assert trainer._get_warmup_iterations(10) == expected
 
@@ -251,7 +251,7 @@ def test_a_warm_up_as_long_as_the_training_is_named(in_tmp, caplog):
     assert trainer._get_warmup_iterations(11) == 40 and not caplog.text
 
 
-def test_anchors_that_meet_too_few_boxes_are_replaced_and_said_so(in_tmp, caplog):
+def test_anchors_that_match_too_few_boxes_are_replaced_and_logged(in_tmp, caplog):
     """The boxes are 28 x 28 pixels."""
     far = ANCHORED.replace("[14, 14, 28, 28]", "[200, 200, 300, 150]")
     trainer = trainer_of(in_tmp, far, images=12)
@@ -270,14 +270,14 @@ def test_anchors_that_meet_too_few_boxes_are_replaced_and_said_so(in_tmp, caplog
     ],
     ids=["good", "switched off"],
 )
-def test_anchors_stay_where_they_meet_the_boxes_or_nobody_asks(in_tmp, caplog, text, changes, said):
+def test_anchors_that_match_stay_and_so_do_all_without_autoanchor(in_tmp, caplog, text, changes, said):
     trainer = trainer_of(in_tmp, text, images=12, **changes)
     anchors = unwrap_model(trainer.model).model[-1].anchors_px.flatten().tolist()
     assert anchors == [float(side) for side in yaml.safe_load(text)["anchors"][0]]
     assert said in caplog.text if said else "the anchors match" not in caplog.text
 
 
-def test_anchors_that_cannot_be_bettered_stay(caplog):
+def test_anchors_that_cannot_be_improved_stay(caplog):
     head = AnchorDetect([8], 3, [[10, 10, 20, 20]])
     autoanchor.fit(head, np.array([[300.0, 2.0]]), 4.0)  # one box, two anchors
     assert head.anchors_px.flatten().tolist() == [10, 10, 20, 20]
@@ -322,10 +322,10 @@ def test_what_an_anchor_head_cannot_do_is_refused(trained, in_tmp):
         ("  - [14, 14, 28, 28]", "  - [14, 14]\n  - [28, 28]", "anchors for 2 levels, but the head gets 1"),
         ("[14, 14, 28, 28]", "[14, -14]", "which is not a positive, finite number"),
         ("anchors:\n", "ankers:\n", "there is no 'anchors:' at the top"),
-        ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: the last row"),
+        ("[[2], 1, AnchorDetect", "[2, 1, AnchorDetect", "AnchorDetect is a head: it must be the last row"),
         ("[nc, anchors]", "[nc]", "missing a required argument: 'anchors'"),
         ("nc: 2", "nc: two", "nc: 'two' at the top of the file must be"),
-        ("1, AnchorDetect", "2, AnchorDetect", "AnchorDetect is a head: the last row, once"),
+        ("1, AnchorDetect", "2, AnchorDetect", "AnchorDetect is a head: it must be the last row, with 1 repeat"),
         ("AnchorDetect", "AnchorDetec", "did you mean 'AnchorDetect'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checkpoints under kills, full disks and hostile hands."""
+"""Checkpoints survive kills and full disks, and hostile files are refused."""
 
 import os
 import pickle
@@ -50,7 +50,7 @@ def test_200_kills_tear_no_checkpoint(tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_old_file_and_says_how_much_it_needed(tmp_path):
-    """A real file system of 20 MB, where the machine lets us mount one."""
+    """Use a real file system of 20 MB, if the machine allows mounting one."""
     script = (
         "import sys\n"
         "from akyolo.errors import TrainingError\n"
@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_how_much_it_needed(tmp_path):
 
 
 def test_an_error_of_the_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    """The same without root: the write itself fails."""
+    """Without root, let the write itself fail."""
     target = AtomicPath(tmp_path / "last.pt")
     target.write_bytes(b"old")
 
@@ -92,7 +92,7 @@ def test_an_error_of_the_disk_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_when_the_optimizer_is_stripped_leaves_the_checkpoint(tmp_path, monkeypatch):
-    """torch.save meets it as a RuntimeError."""
+    """torch.save raises a RuntimeError then."""
 
     def full(file, s, updates):
         Path(s).write_bytes(b"half")
@@ -134,9 +134,9 @@ def test_a_killed_training_leaves_whole_files_and_resumes_at_the_next_epoch(tmp_
     previous = torch.load(weights / "last-1.pt", weights_only=False)
     assert previous["epoch"] <= saved["epoch"]  # the same where the kill fell between keeping and replacing
     model = akyolo.YOLO(weights / "last.pt")
-    seen = []
+    epochs = []
     model.add_callback(
-        "on_train_epoch_start", lambda trainer: seen.append((trainer.epoch, len(trainer.optimizer.state)))
+        "on_train_epoch_start", lambda trainer: epochs.append((trainer.epoch, len(trainer.optimizer.state)))
     )
 
     def stop(trainer):
@@ -144,7 +144,7 @@ def test_a_killed_training_leaves_whole_files_and_resumes_at_the_next_epoch(tmp_
 
     model.add_callback("on_train_batch_end", stop)
     model.train(resume=True)
-    assert seen[0][0] == saved["epoch"] + 1 and seen[0][1] > 0
+    assert epochs[0][0] == saved["epoch"] + 1 and epochs[0][1] > 0
     assert not list(weights.glob(".*"))
 
 
@@ -211,7 +211,7 @@ def test_weights_without_a_model_are_named(tmp_path):
 
 
 def test_plain_weights_in_a_swapped_model():
-    """What fits is transferred; the BN of replaced rows starts afresh, though its name and shape would fit."""
+    """Fitting tensors are loaded; BatchNorm of replaced rows starts anew, though its name and shape fit."""
     plain = akyolo.YOLO(PLAIN)
     for module in plain.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

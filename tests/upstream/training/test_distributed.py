@@ -1,4 +1,4 @@
-"""Several processes train one model: launched by torchrun on one and on two machines' worth, and by upstream."""
+"""Several processes train one model, launched by torchrun or by Ultralytics."""
 
 import os
 import subprocess

@@ -13,18 +13,18 @@ pytestmark = pytest.mark.training
 
 
 def poison_step(step):
-    """A callback that spoils one weight just before the given batch (counted from 0)."""
-    seen = iter(range(1000))
+    """Return a callback that makes a weight NaN before a batch, counted from 0."""
+    batches = iter(range(1000))
 
     def callback(trainer):
-        if next(seen) == step:
+        if next(batches) == step:
             trainer.model.model[1].conv.weight.data[0, 0, 0, 0] = float("nan")
 
     return callback
 
 
 @pytest.mark.parametrize("step", [0, 1, 4])
-def test_it_stops_at_that_step_and_the_dump_reproduces_it(step, tmp_path):
+def test_training_stops_at_that_step_and_the_dump_reproduces_it(step, tmp_path):
     model = akyolo.YOLO(write_model(tmp_path))
     steps = []
     model.add_callback("on_train_batch_start", poison_step(step))
@@ -47,13 +47,13 @@ def test_it_stops_at_that_step_and_the_dump_reproduces_it(step, tmp_path):
         assert all(value.isfinite().all() for value in state.values())
 
 
-def test_recovery_is_upstreams_and_must_be_asked_for(tmp_path):
+def test_recovery_as_upstream_needs_nan_recovery(tmp_path):
     model = akyolo.YOLO(write_model(tmp_path))
     model.add_callback("on_train_batch_start", poison_step(5))
     settings = arguments(tmp_path, data=write_images(tmp_path, 12, 4), epochs=3, nan_recovery=True)
-    seen = []
+    epochs = []
     model.add_callback(
-        "on_train_epoch_start", lambda trainer: seen.append((trainer.epoch, trainer.nan_recovery_attempts))
+        "on_train_epoch_start", lambda trainer: epochs.append((trainer.epoch, trainer.nan_recovery_attempts))
     )
     model.train(**settings)
-    assert seen == [(0, 0), (1, 0), (1, 1), (2, 0)]  # epoch 2 again, from last.pt
+    assert epochs == [(0, 0), (1, 0), (1, 1), (2, 0)]  # epoch 2 again, from last.pt

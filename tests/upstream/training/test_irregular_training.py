@@ -1,4 +1,4 @@
-"""IrregularConv in whole trainings: how fast its positions learn, without decay, and eq. 7 under any trainer."""
+"""IrregularConv in trainings: learning rate and decay of positions, and eq. 7."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ready(folder: Path, trainer: type, **changes: Any) -> Any:
-    """A trainer before its first step."""
+    """Return a trainer before its first step."""
     files = {"model": str(folder / "tiny.yaml"), "data": str(folder / "data.yaml")}
     ready = trainer(overrides=arguments(folder, **{**files, **changes}))
     ready._setup_train()
@@ -36,7 +36,7 @@ def ready(folder: Path, trainer: type, **changes: Any) -> Any:
 
 
 def groups_of_positions(trainer: Any) -> list[dict[str, Any]]:
-    """The group of each IrregularConv's positions: there must be one of each."""
+    """Return the parameter group of the positions of each IrregularConv."""
     model = unwrap_model(trainer.model)
     positions = [module.positions for module in model.modules() if isinstance(module, IrregularConv)]
     assert [p.shape[0] for p in positions] == [16, 1]
@@ -47,7 +47,7 @@ def groups_of_positions(trainer: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW", "MuSGD"])
 @pytest.mark.parametrize("offset_lr", [1, 50])
-def test_positions_have_their_rate_and_neither_decay_nor_muon(folder, optimizer, offset_lr):
+def test_positions_have_their_learning_rate_and_neither_decay_nor_muon(folder, optimizer, offset_lr):
     trainer = ready(folder, DetectionTrainer, optimizer=optimizer, offset_lr=offset_lr, lr0=0.01)
     for group in groups_of_positions(trainer):
         assert group["weight_decay"] == 0
@@ -57,7 +57,7 @@ def test_positions_have_their_rate_and_neither_decay_nor_muon(folder, optimizer,
     assert len(everything) == len(set(everything)) == len(list(trainer.model.parameters()))
 
 
-def test_what_auto_chooses_for_long_trainings_treats_them_alike(folder):
+def test_the_automatic_optimizer_of_long_trainings_treats_them_alike(folder):
     trainer = ready(folder, DetectionTrainer, offset_lr=50)
     trainer.optimizer = trainer.build_optimizer(trainer.model, name="auto", iterations=20_000)
     assert type(trainer.optimizer).__name__ == "MuSGD"
@@ -65,7 +65,7 @@ def test_what_auto_chooses_for_long_trainings_treats_them_alike(folder):
         assert (group["weight_decay"], group["use_muon"], group["lr"]) == (0, False, pytest.approx(0.5))
 
 
-def test_under_the_stock_trainer_muon_leaves_them_alone_too(folder):
+def test_muon_leaves_them_alone_under_the_stock_trainer_too(folder):
     for group in groups_of_positions(ready(folder, yolo.detect.DetectionTrainer, optimizer="MuSGD", lr0=0.01)):
         assert not group.get("use_muon", False)
         assert group["lr"] == pytest.approx(0.01)
@@ -77,8 +77,8 @@ def much_steeper(trainer: Any) -> None:
             module.positions.register_hook(lambda grad: grad.sign() * 500)
 
 
-def test_under_ours_eq_7_holds_as_soon_as_the_step_is_over(folder):
-    """So that the averaged copy, validated and saved, is one of positions that the model may have."""
+def test_eq_7_holds_after_each_step_under_our_trainer(folder):
+    """The averaged copy, which is validated and saved, then has valid positions too."""
     trainer = ready(folder, DetectionTrainer, lr0=0.01, warmup_epochs=0, offset_lr=50_000)
     trainer.scaler.scale(trainer.model(trainer.preprocess_batch(next(iter(trainer.train_loader))))[0].sum()).backward()
     trainer.optimizer_step()
@@ -91,7 +91,7 @@ def test_under_ours_eq_7_holds_as_soon_as_the_step_is_over(folder):
 @pytest.mark.training
 @pytest.mark.parametrize("nbs", [4, 12])
 def test_eq_7_holds_under_the_stock_trainer(folder, nbs, monkeypatch):
-    """At a huge rate; with nbs=12 gradients accumulate over three passes."""
+    """The learning rate is huge; with nbs=12 gradients accumulate over three passes."""
     used: dict[int, list[torch.Tensor]] = {}
     clamp = IrregularConv.after_step
 

@@ -1,4 +1,4 @@
-"""`offset_lr` scales how far offsets move at every step, and nothing else; where it cannot, training stops."""
+"""`offset_lr` scales the steps of offset parameters, and nothing else."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def trainer_of(folder: Path, trainer: type = DetectionTrainer, **changes: Any) -
 
 
 def ready(folder: Path, **changes: Any) -> Any:
-    """A trainer before its first step, in float64 so that rounding hides nothing."""
+    """Return a trainer before its first step, in float64 so that rounding hides nothing."""
     trainer = trainer_of(folder, **changes)
     trainer._setup_train()
     trainer.model.double()
@@ -44,7 +44,7 @@ def ready(folder: Path, **changes: Any) -> Any:
 
 
 def one_step(trainer: Any) -> dict[str, torch.Tensor]:
-    """How far each parameter moves at gradients that are the same for every trainer."""
+    """Return how far a step moves each parameter, with the same gradients for every trainer."""
     before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
     random = torch.Generator().manual_seed(1)
     for parameter in trainer.model.parameters():
@@ -55,7 +55,8 @@ def one_step(trainer: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_one_step_moves_offsets_a_tenth_as_far_and_the_rest_as_far(folder: Path, optimizer: str) -> None:
-    # MuSGD decays what its Muon half has just moved: there the factor is exact to first order only, unless decay is 0
+    # MuSGD decays parameters after its Muon half has moved them: the factor is exact to first order only, unless decay
+    # is 0.
     chosen = {"optimizer": optimizer, "weight_decay": 0.0 if optimizer == "MuSGD" else 0.0005}
     whole = one_step(ready(folder, **chosen))
     tenth = one_step(ready(folder, **chosen, offset_lr=0.1))
@@ -69,7 +70,7 @@ def test_one_step_moves_offsets_a_tenth_as_far_and_the_rest_as_far(folder: Path,
 
 
 def rates_while_training(folder: Path, offset_lr: float, **changes: Any) -> list[dict[str, float]]:
-    """The rate that every step of a whole training used for each parameter."""
+    """Record the learning rate of each parameter at every step of a training."""
     trainer = trainer_of(folder, offset_lr=offset_lr, **changes)
     rates: list[dict[str, float]] = []
 
@@ -119,7 +120,7 @@ def test_new_groups_keep_every_setting_of_the_group_they_leave(folder: Path, opt
         assert kept[split_from][-1] + size == left[-1]
 
 
-def test_the_choice_that_auto_makes_for_long_trainings_is_split_too(folder: Path) -> None:
+def test_the_automatic_optimizer_of_long_trainings_is_split_too(folder: Path) -> None:
     trainer = ready(folder, offset_lr=0.1)
     optimizer = trainer.build_optimizer(trainer.model, name="auto", iterations=20_000)
     assert type(optimizer).__name__ == "MuSGD"
@@ -166,7 +167,7 @@ def test_it_is_kept_in_files_and_resumed_with_the_same_groups(folder: Path) -> N
 
 
 @pytest.mark.training
-def test_a_model_without_moving_taps_is_refused(folder: Path) -> None:
+def test_a_model_without_offset_parameters_is_refused(folder: Path) -> None:
     still = folder / "still"
     still.mkdir()
     trainer = trainer_of(folder, model=write_model(still, PLAIN), offset_lr=0.1)

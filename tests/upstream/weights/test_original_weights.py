@@ -1,4 +1,4 @@
-"""State dicts with the names and shapes of the YOLOv5 and YOLOv7 repositories, fabricated, into our models and back."""
+"""Fabricated state dicts of YOLOv5 and YOLOv7 load into our models."""
 
 import re
 
@@ -49,7 +49,7 @@ CASES = {"yolov5n.yaml": yolov5_shapes(), "yolov5s.yaml": yolov5_shapes(32), "yo
 
 
 def fabricate(name, file):
-    """Random weights of our model under the original names; returns that model."""
+    """Write random weights of our model under the original names; return the model."""
     torch.manual_seed(0)
     model = build_detector({**read_model_yaml(name), "nc": CLASSES, "anchors": ANCHORS.flatten(1).tolist()}).eval()
     for key, value in model.state_dict().items():
@@ -102,7 +102,7 @@ def test_half_precision_is_read_as_float32(in_tmp):
 
 
 class Payload:
-    """Runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self):
         return (open, ("ran", "w"))
@@ -133,7 +133,7 @@ def without(original, key):
         (lambda o: o, ["--model", "yolov5s.yaml"], "is not yolov5s.yaml: "),
         (lambda o: o, ["--model", "yolov5s.yaml"], "model.0.conv.weight [16, 3, 6, 6], not [32, 3, 6, 6]"),
         (lambda o: o, ["--model", "yolov5z.yaml"], "there is no model file"),
-        (lambda o: o, ["-o", "state.pt"], "is there already"),
+        (lambda o: o, ["-o", "state.pt"], "already exists"),
         (lambda o: o, ["-o", "missing/out.pt"], "there is no folder 'missing'"),
         (lambda o: o, ["-o", "out.onnx"], "must end in .pt"),
     ],
