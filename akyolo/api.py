@@ -1,4 +1,7 @@
-"""The public functions that take names, files or values: swap, count, score."""
+"""The public functions swap, count and score.
+
+They take names, files or values.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,14 +29,14 @@ ModelYaml = str | Path | Mapping[str, Any]
 def swap(
     base: ModelYaml, op: str, args: Sequence[Any] = (), where: str = "downsample", **keywords: Any
 ) -> dict[str, Any]:
-    """Return a model YAML with an operator in place of its convolutions.
+    """Return a model YAML with an operator in its convolutions.
 
-    Channels, strides and sources of the rows stay as they are. `akyolo swap` does the same on the command line.
+    Channels, strides and sources of the rows do not change. `akyolo swap` does the same on the command line.
 
     Args:
         base: a model YAML by its name (`yolov8n.yaml`), its path, or as a mapping, which is not changed.
         op: the name of a registered operator; `Conv` to swap back.
-        args: its arguments after c2, in the order of its constructor and without the stride.
+        args: arguments of the operator after c2, in the order of its constructor and without the stride.
         where: `downsample`, `bottleneck`, `elan_last`, `all3x3`, `depthwise`, `pointwise`, or row numbers as `"5,12"`.
         keywords: further arguments of the operator, by name.
 
@@ -41,7 +44,7 @@ def swap(
         A new mapping. `yaml.safe_dump` writes it, and `akyolo.swap` and `akyolo.count` take it.
 
     Raises:
-        RowError: an operator, argument, place or file that cannot be used, or a rule that changes no row.
+        RowError: an operator, argument, place or file cannot be used, or no row would change.
 
     Example:
         >>> import akyolo
@@ -54,7 +57,7 @@ def swap(
 def count(
     model: ModelYaml | nn.Module | UpstreamYOLO, imgsz: int | tuple[int, int] = 640, convention: str = "deployed"
 ) -> Cost:
-    """Count the parameters and floating point operations of a model for one image.
+    """Count the parameters and operations of a model.
 
     Args:
         model: a model YAML (name, path or mapping), weights, a `YOLO`, or any `torch.nn.Module` of (B, channels, H, W).
@@ -63,11 +66,11 @@ def count(
         convention: `deployed` (BN folded, sampling counted), `paper` (as AKConv's paper counts), `fused` or `unfused`.
 
     Returns:
-        `params`, and `gflops`: 1e9 operations, two per multiply-add.
+        `params`, and `gflops`: 1e9 floating point operations for one image, two per multiply-add.
 
     Raises:
-        ConfigError: an unknown convention, or an export, which has no layers.
-        RowError: a model YAML that cannot be built.
+        ConfigError: the convention is unknown, or the model is an export, which has no layers.
+        RowError: the model YAML cannot be built.
 
     Example:
         >>> import akyolo
@@ -94,24 +97,24 @@ def score(
         protocol: `coco`, `yolov5`, `yolov5-smooth`, `yolov7`, `ultralytics` or `visdrone`.
 
     Returns:
-        The metrics by the names of the protocol's program, and what they were measured with.
+        The metrics, by the names that the protocol's own program prints, and the settings of the evaluation.
 
     Raises:
-        ConfigError: an unknown protocol, or a file that holds no detections.
-        DatasetError: the ground truth cannot be read, or is not that of these detections.
+        ConfigError: the protocol is unknown, or the file holds no detections.
+        DatasetError: the ground truth cannot be read, or belongs to other images than the detections.
 
     Example:
         >>> import numpy as np
         >>> import akyolo
         >>> from akyolo.scoring import Detections, GroundTruth
         >>> box, first = np.array([[8.0, 8.0, 40.0, 40.0]]), np.zeros(1, int)
-        >>> found = Detections(("a.jpg",), np.array([[64, 48]]), ("cat",), box, np.array([0.9]), first, first)
-        >>> truth = GroundTruth(
-        ...     found.images, found.sizes, found.names, box, first, first,
+        >>> detections = Detections(("a.jpg",), np.array([[64, 48]]), ("cat",), box, np.array([0.9]), first, first)
+        >>> ground_truth = GroundTruth(
+        ...     detections.images, detections.sizes, detections.names, box, first, first,
         ...     area=np.array([1024.0]), crowd=np.zeros(1, bool), ignored=np.zeros(1, bool),
         ...     region_xyxy_px=np.zeros((0, 4)), region_image=np.zeros(0, int), sha256="",
         ... )
-        >>> float(akyolo.score(found, truth, "yolov5").metrics["mAP50"])
+        >>> float(akyolo.score(detections, ground_truth, "yolov5").metrics["mAP50"])
         0.995
     """
     if isinstance(data, GroundTruth):

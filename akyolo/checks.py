@@ -1,4 +1,4 @@
-"""The checks of numbers, choices and flags that users give."""
+"""Check the numbers, choices and flags of users."""
 
 import math
 from collections.abc import Collection
@@ -12,7 +12,9 @@ from akyolo.errors import AkyoloError, ConfigError, RowError, did_you_mean
 
 @dataclass(frozen=True)
 class Numbers:
-    """The finite numbers within some bounds; true and false are not numbers.
+    """The finite numbers within some bounds.
+
+    True and false are not numbers.
 
     Args:
         whole: whether only integers belong to it.
@@ -36,7 +38,7 @@ class Numbers:
     multiple_of: int = 0
 
     def __contains__(self, value: object) -> bool:
-        """Return whether `value` is a number within the bounds."""
+        """Return whether `value` is within the bounds."""
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
             return False
         within = self.at_least <= value and self.above < value < self.below  # false for NaN
@@ -96,7 +98,7 @@ def check_number(
 
 
 def check_whole(**values: Any) -> None:
-    """Raise if a value is not a whole number of at least 1.
+    """Raise if a value is not a positive integer.
 
     Raises:
         RowError: a value is not; the message names it.
@@ -106,7 +108,7 @@ def check_whole(**values: Any) -> None:
 
 
 def check_positive(**values: Any) -> None:
-    """Raise if a value is not a finite number above 0.
+    """Raise if a value is not positive and finite.
 
     Raises:
         RowError: a value is not; the message names it.
@@ -116,7 +118,7 @@ def check_positive(**values: Any) -> None:
 
 
 def check_divides(*channels: int, **values: int) -> None:
-    """Raise if a value does not divide all these numbers of channels.
+    """Raise if a value does not divide the channels.
 
     Raises:
         RowError: a value does not; the message names it.
@@ -146,7 +148,9 @@ def check_flag(*, error: type[AkyoloError] = RowError, **values: Any) -> None:
 
 
 def check_act(act: Any) -> None:
-    """Raise if `act` is not an activation; upstream's Conv reads anything else as none.
+    """Raise if `act` is not an activation.
+
+    Upstream's Conv reads any other value as no activation.
 
     Raises:
         RowError: `act` is neither true, false, nor a module.

@@ -1,4 +1,4 @@
-"""Count the parameters and operations of a model under named conventions.
+"""Count parameters and operations under named conventions.
 
 - `unfused`: every layer as it is trained; the operations that thop counts, which are those of layers, without sampling.
 - `fused`: the same after every BN is folded into its convolution.
@@ -26,11 +26,11 @@ from akyolo.registry import operators
 
 @dataclass(frozen=True)
 class Cost:
-    """The parameters of a model and its operations for one image.
+    """The parameters and operations of a model.
 
     Args:
         params: number of parameters.
-        gflops: 1e9 floating point operations, two per multiply-add.
+        gflops: 1e9 floating point operations for one image, two per multiply-add.
     """
 
     params: int
@@ -38,7 +38,9 @@ class Cost:
 
 
 def cost(model: nn.Module, height: int, width: int, channels: int = 3) -> Cost:
-    """Count the layers of `model`, by one forward pass in eval mode.
+    """Count the layers of `model` as it is.
+
+    This runs one forward pass in eval mode.
 
     Args:
         model: a network of (B, channels, H, W).
@@ -98,7 +100,10 @@ CONVENTIONS: dict[str, Callable[..., Cost]] = {
 
 
 def _fuse(model: Any) -> Any:
-    """Return a copy, its BN folded by the model's own `fuse()` if it has one."""
+    """Return a copy with folded BN.
+
+    A model without `fuse()` is only copied.
+    """
     copied = copy.deepcopy(model)
     return copied.fuse(verbose=False) if hasattr(copied, "fuse") else copied
 
@@ -109,12 +114,18 @@ def _image(model: nn.Module, height: int, width: int, channels: int) -> torch.Te
 
 
 def _count_column(layer: Any, _inputs: Sequence[Any], y: torch.Tensor) -> None:
-    """Add a multiply-add per output and weight of its row; the layer gets samples, not a feature map."""
+    """Add one multiply-add per output and weight.
+
+    thop's rule of a convolution would take the number of taps for the channels.
+    """
     layer.total_ops += y.numel() * layer.weight[0].numel()
 
 
 def _count_scope(layer: Any, inputs: Sequence[Any], y: torch.Tensor) -> None:
-    """Add the multiply-adds of a convolution with the whole scope, but of a global 1x1 its own."""
+    """Add the multiply-adds of a convolution with the scope.
+
+    A 1x1 with one kernel for each image is a matrix product and counts as such.
+    """
     rotation = inputs[-1]
     is_matrix_product = layer.taps_per_side == 1 and rotation.dim() == 2  # one 1x1 kernel for each image
     layer.total_ops += y.numel() * (layer.weight.shape[1] if is_matrix_product else layer.weight[0].numel())
@@ -125,7 +136,10 @@ RULES: dict[type[nn.Module], Callable[..., None]] = {ColumnConv: _count_column, 
 
 
 def _count_embedding_bag(pixels: tuple[int, ...], indices: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """Return the operations of a weighted sum: each index adds one pixel, of all channels."""
+    """Return the operations of a weighted sum.
+
+    Each index adds one pixel, of all channels.
+    """
     return 2 * prod(indices) * pixels[1]
 
 

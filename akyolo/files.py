@@ -1,4 +1,4 @@
-"""Write files and folders whole, and lock them, for all of akyolo.
+"""Write whole files and folders, and lock them.
 
 A reader sees the old version or the new one, never a partly written one, even if the writing process is killed.
 """
@@ -6,8 +6,8 @@ A reader sees the old version or the new one, never a partly written one, even i
 import contextlib
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +19,7 @@ PARTIAL = "partial"
 
 
 def write(file: Path, data: bytes) -> None:
-    """Replace the content of a file as a whole.
+    """Replace a file as a whole.
 
     The data are written to a file in the same folder and flushed to disk before they are renamed.
     """
@@ -33,7 +33,7 @@ def write(file: Path, data: bytes) -> None:
 
 
 def replace(new: Path, old: Path) -> None:
-    """Rename `new` to `old` after `new` is flushed to disk."""
+    """Rename `new` to `old` after flushing it."""
     _flush(new)
     new.replace(old)
     _flush(old.parent)
@@ -49,13 +49,15 @@ def _flush(path: Path) -> None:
 
 
 class AtomicPath(type(Path())):  # type: ignore[misc]
-    """A path whose `write_bytes` replaces the file as a whole.
+    """A path that replaces files as a whole.
+
+    This holds for `write_bytes`.
 
     Paths derived from it (`/`, `with_name`, ...) have the same type.
     """
 
     def write_bytes(self, data: bytes) -> int:
-        """Replace the content of the file and return the number of bytes.
+        """Replace the file; return the number of bytes.
 
         Raises:
             TrainingError: The disk is full. The previous content of the file is kept.
@@ -82,7 +84,10 @@ def remove_partial(folder: Path) -> None:
 
 
 def keep_previous(file: Path) -> None:
-    """Keep the present file under a second name: `last-1.pt` for `last.pt`."""
+    """Keep a file under a second name.
+
+    This is `last-1.pt` for `last.pt`.
+    """
     previous = file.with_stem(f"{file.stem}-1")
     if file.exists():
         previous.unlink(missing_ok=True)
@@ -92,7 +97,7 @@ def keep_previous(file: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a folder; do nothing if there is none."""
+    """Delete a file, link or folder, if any."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -101,7 +106,7 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def publish_folder(target: Path, entries: Sequence[str] = (), *, locked: bool = False) -> Iterator[Path]:
-    """Yield an empty temporary folder that becomes `target` after the block.
+    """Yield a temporary folder that becomes `target` afterwards.
 
     If the block raises, the temporary folder is deleted and `target` is unchanged.
 
@@ -129,21 +134,22 @@ def publish_folder(target: Path, entries: Sequence[str] = (), *, locked: bool = 
     if locked:
         for leftover in parent.glob(f"{prefix}*"):
             shutil.rmtree(leftover)
-    holder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    folder = holder / "folder"  # `mkdtemp` lets only the owner enter its folder, this one has the usual permissions
+    folder = parent / f"{prefix}{secrets.token_hex(4)}"
+    folder.mkdir()  # `mkdtemp` would let only the owner enter it
     try:
-        folder.mkdir()
         yield folder
-        if locked and not entries:
-            remove(target)
-        for source, place in [(folder / name, target / name) for name in entries] or [(folder, target)]:
-            if entries:
-                remove(place)
-            source.replace(place)
+        for name in entries:
+            remove(target / name)
+            (folder / name).replace(target / name)
+        if entries:
+            shutil.rmtree(folder)
+        else:
+            if locked:
+                remove(target)
+            folder.replace(target)
     except BaseException:
-        shutil.rmtree(holder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(holder)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The modules that a model YAML may name, and the names under which checkpoints store our classes.
+"""Register modules for model YAMLs, and their names in checkpoints.
 
 A pickle names a class by its module. Every class of ours in a checkpoint is stored as `akyolo.NAME`, whatever file it
 is defined in, so that files can be moved. Checkpoints of version 0.1 name the files of that version (`FORMER_NAMES`).
@@ -45,10 +45,16 @@ STAND_INS = ("Conv", "Bottleneck", "Detect", "Classify")  # of an operator, a bl
 
 @dataclass(frozen=True)
 class OperatorSpec:
-    """Describe one module: its name in a YAML row, its class, and the upstream module it stands in for.
+    """A module that a model YAML may name.
 
-    The constructor's first parameter is what upstream knows by itself: `c1` of an operator (which stands in for Conv),
-    of a block (Bottleneck) or of a head on one level (Classify); the channels `ch` of all levels of a head (Detect).
+    Upstream itself gives the first argument of the constructor. This is `c1` for an operator (which stands in for
+    Conv), for a block (Bottleneck) and for a head on one level (Classify); it is the channels `ch` of all levels for a
+    head on several levels (Detect).
+
+    Args:
+        name: the name in a row.
+        module: the class.
+        stands_in: the Ultralytics module in whose place it is built.
     """
 
     name: str
@@ -57,19 +63,28 @@ class OperatorSpec:
 
     @property
     def source(self) -> ModuleType:
-        """Return the Python module that defines the class; its docstring names the paper."""
+        """Return the Python module that defines the class."""
         return sys.modules.get(defining_module(self.module)) or ModuleType(defining_module(self.module))
 
     @property
     def signature(self) -> inspect.Signature:
-        """The constructor's signature without `self`: what a row binds to."""
+        """Return the constructor's signature without `self`."""
         return inspect.signature(self.module)
 
-    def built(self, activation: nn.Module | None, /, *args: Any, **keywords: Any) -> nn.Module:
-        """The module in the place of one with this activation, unless its own `act` names another."""
+    def build(self, activation: nn.Module | None, /, *args: Any, **keywords: Any) -> nn.Module:
+        """Build the module.
+
+        Args:
+            activation: the activation of the Ultralytics module in whose place it is built. It is used if `act` is
+                true or not given.
+            args: arguments of the constructor.
+            keywords: further arguments of the constructor.
+        """
         bound = self.signature.bind(*args, **keywords)
         if "act" in self.signature.parameters and bound.arguments.get("act", True) is True:
-            bound.arguments["act"] = activation  # upstream's `activation:` holds only while it builds its own modules
+            bound.arguments["act"] = (
+                activation  # upstream's `activation:` is set only while upstream builds its own modules
+            )
         return self.module(*bound.args, **bound.kwargs)
 
 
@@ -78,10 +93,10 @@ _defined_in: dict[type, str] = {}
 
 
 def checkpoint_class(module: Module) -> Module:
-    """Let checkpoints store this class, and weights-only loading build it.
+    """Let checkpoints store a class and weights-only loading build it.
 
-    A class of ours becomes `akyolo.NAME` there, wherever it is defined. Classes of other packages keep their names.
-    Operators, blocks and heads get this from `register`; a layer inside them needs it by itself.
+    Checkpoints store a class of ours as `akyolo.NAME`, whatever file defines it. Classes of other packages keep their
+    names. `register` calls this for operators, blocks and heads; a layer inside them needs the decorator itself.
 
     Raises:
         ValueError: another class of ours has the same name.
@@ -90,7 +105,7 @@ def checkpoint_class(module: Module) -> Module:
     if module.__module__.startswith(f"{PACKAGE}."):
         package = sys.modules[PACKAGE]
         if hasattr(package, module.__name__):
-            raise ValueError(f"there is another {PACKAGE}.{module.__name__}: checkpoints could not tell them apart")
+            raise ValueError(f"{PACKAGE}.{module.__name__} is already another class: checkpoints would confuse them")
         _defined_in[module] = module.__module__
         module.__module__ = PACKAGE
         setattr(package, module.__name__, module)
@@ -98,29 +113,32 @@ def checkpoint_class(module: Module) -> Module:
 
 
 def defining_module(module: type) -> str:
-    """Return the name of the Python module that defines a class, also where checkpoints call it by another."""
+    """Return the name of the Python module that defines a class.
+
+    For our classes `__module__` is `akyolo`, the name in checkpoints.
+    """
     return _defined_in.get(module, module.__module__)
 
 
 def open_former_names() -> None:
-    """Let checkpoints of version 0.1 open, by a plain load and by a weights-only one.
+    """Let checkpoints of version 0.1 open.
 
-    Both look a class up by the module and name that the file holds. Modules that are gone get an entry in
-    `sys.modules` with the classes they had.
+    Plain and weights-only loading look a class up by the module and name in the file. Modules that no longer exist get
+    an entry in `sys.modules` with the classes that they had.
     """
     for former, names in FORMER_NAMES.items():
         module = sys.modules.setdefault(former, ModuleType(former))
         for name in names:
-            of_today = getattr(sys.modules[PACKAGE], name)
-            vars(module).setdefault(name, of_today)
-            torch.serialization.add_safe_globals([(of_today, f"{former}.{name}")])
+            current = getattr(sys.modules[PACKAGE], name)
+            vars(module).setdefault(name, current)
+            torch.serialization.add_safe_globals([(current, f"{former}.{name}")])
 
 
 def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[Module], Module]:
-    """Make a module usable in a model YAML, under its class name unless `name` is given.
+    """Make a module usable in a model YAML.
 
     Args:
-        name: the name that a row writes; the class name when left out.
+        name: the name that a row writes; by default the name of the class.
         stands_in: the Ultralytics module whose channel and stride law it follows: `Conv` for an operator (constructor
             `(c1, c2, ..., stride=1)`), `Bottleneck` for a block, `Detect` or `Classify` for a head.
 
@@ -128,7 +146,7 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
         A class decorator, which returns the class unchanged.
 
     Raises:
-        ValueError: the name is taken by another module, or upstream's module is none of STAND_INS.
+        ValueError: the name belongs to another module, or `stands_in` is not in STAND_INS.
 
     Example:
         >>> import torch
@@ -145,9 +163,9 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
 
     def add(module: Module) -> Module:
         key = name or module.__name__
-        known = _operators.get(key)
-        if known and known.module is not module:
-            raise ValueError(f"operator {key!r} is already registered by {defining_module(known.module)}")
+        registered = _operators.get(key)
+        if registered and registered.module is not module:
+            raise ValueError(f"operator {key!r} is already registered by {defining_module(registered.module)}")
         _operators[key] = OperatorSpec(key, module, stands_in)
         return checkpoint_class(module)
 
@@ -155,15 +173,16 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
 
 
 def import_installed() -> None:
-    """Import the modules that installed packages list under the entry-point group `akyolo.operators`.
+    """Import the operators of installed packages.
 
-    So every process has their operators: commands, workers, whatever reads a checkpoint. A module that cannot be
-    imported is named in a warning of one line, and stops nothing: only its own operators are missing.
+    Packages list their modules under the entry-point group `akyolo.operators`. Every process has their operators:
+    commands, workers, and all that reads a checkpoint. If a module cannot be imported, a warning of one line names it,
+    and only its own operators are missing.
     """
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             importlib.import_module(entry.module)
-        except (Exception, SystemExit) as error:  # code of others
+        except (Exception, SystemExit) as error:  # other people's code may raise anything
             logging.getLogger("akyolo").warning(
                 "akyolo: without the operators of the package %r: its entry point %r cannot be imported (%s: %s)",
                 entry.dist.name if entry.dist else entry.name,
@@ -174,10 +193,15 @@ def import_installed() -> None:
 
 
 def operator(name: str) -> OperatorSpec:
-    """Look an operator up by name.
+    """Return the operator, block or head with this name.
 
     Raises:
         RowError: there is no such operator; the message names the closest.
+
+    Example:
+        >>> from akyolo.registry import operator
+        >>> operator("RFAConv").stands_in
+        'Conv'
     """
     if name not in _operators:
         raise RowError(f"unknown operator {name!r}", remedy=did_you_mean(name, _operators))
@@ -185,7 +209,9 @@ def operator(name: str) -> OperatorSpec:
 
 
 def operators() -> tuple[OperatorSpec, ...]:
-    """Return all registered operators, sorted by name; blocks and heads are not among them.
+    """Return all registered operators, sorted by name.
+
+    Blocks and heads are not among them.
 
     Example:
         >>> import akyolo
@@ -198,10 +224,10 @@ def operators() -> tuple[OperatorSpec, ...]:
 
 
 def is_registered(name: object) -> bool:
-    """Whether a YAML row with this module name is ours."""
+    """Return whether a module of ours has this name."""
     return name in _operators
 
 
 def registered_names() -> list[str]:
-    """Every name of ours that a YAML row may hold."""
+    """Return all registered names, sorted."""
     return sorted(_operators)

@@ -1,4 +1,7 @@
-"""Where the YAML files that come with akyolo lie: beside the package in a checkout, inside it in a wheel."""
+"""Find the YAML files of akyolo.
+
+They are next to the package in a checkout, and inside of it in a wheel.
+"""
 
 from pathlib import Path
 
@@ -6,6 +9,15 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def packaged(folder: str) -> Path:
-    """The folder `cfg` or `data` that came with this installation."""
+    """Return a folder of packaged files.
+
+    Args:
+        folder: `cfg` or `data`.
+
+    Example:
+        >>> from akyolo.resources import packaged
+        >>> (packaged("cfg") / "yolov8n-akconv5.yaml").is_file()
+        True
+    """
     checkout = PACKAGE.parent
     return (checkout if (checkout / "pyproject.toml").is_file() else PACKAGE) / folder

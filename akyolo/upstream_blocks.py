@@ -1,22 +1,22 @@
-"""The upstream classes that operators, blocks and heads build on; everything else of upstream stays in upstream/.
+"""The Ultralytics classes of operators, blocks and heads.
 
-It is also the first to import Ultralytics, which on a new machine greets with three lines on stdout: not before
-`--json`, and not before an error message.
+All other imports of Ultralytics are in upstream/. This file imports Ultralytics first. On a new machine Ultralytics
+then prints three lines on stdout, which are left out here: stdout may be for JSON or an error message.
 """
 
 import logging
 
 
-def _no_greeting(record: logging.LogRecord) -> bool:
+def _is_no_greeting(record: logging.LogRecord) -> bool:
     return "Creating new Ultralytics Settings" not in record.getMessage()
 
 
 _logger = logging.getLogger("ultralytics")
-_logger.addFilter(_no_greeting)
+_logger.addFilter(_is_no_greeting)
 try:
     from ultralytics.nn.modules import Bottleneck, Classify, Conv, Detect
     from ultralytics.utils.metrics import bbox_iou
 finally:
-    _logger.removeFilter(_no_greeting)
+    _logger.removeFilter(_is_no_greeting)
 
 __all__ = ["Bottleneck", "Classify", "Conv", "Detect", "bbox_iou"]

@@ -93,5 +93,5 @@ def test_two_classes_of_one_name_are_refused():
     def another() -> type:
         return type("AKConv", (torch.nn.Module,), {"__module__": "akyolo.ops.another"})
 
-    with pytest.raises(ValueError, match=r"there is another akyolo\.AKConv"):
+    with pytest.raises(ValueError, match=r"akyolo\.AKConv is already another class"):
         akyolo.registry.checkpoint_class(another())

@@ -81,6 +81,31 @@ def test_examples_run(example, own_registry, tmp_path, monkeypatch):
     assert runner.summarize(verbose=False).failed == 0
 
 
+def package_examples() -> Iterator[doctest.DocTest]:
+    """The examples of what is not public, in every module of akyolo."""
+    public = {id(getattr(akyolo, name)) for name in akyolo.__all__}
+    finder = doctest.DocTestFinder()
+    for info in pkgutil.walk_packages(akyolo.__path__, "akyolo."):
+        if info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            file = registry.defining_module(value) if isinstance(value, type) else getattr(value, "__module__", None)
+            if file == info.name and callable(value) and id(value) not in public:
+                tests = finder.find(value, f"{info.name}.{name}", module=False, globs=dict(vars(module)))
+                yield from (test for test in tests if test.examples)
+
+
+def test_examples_of_the_package_run(own_registry, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    examples_here = list(package_examples())
+    for example in examples_here:
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0
+    assert len(examples_here) + len(akyolo.__all__) >= 40
+
+
 def test_every_public_name_has_an_example():
     with_examples = {test.name.removeprefix("akyolo.") for test in examples() if test.examples}
     assert with_examples == set(akyolo.__all__)

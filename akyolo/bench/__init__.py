@@ -1,1 +1,1 @@
-"""Measure time and memory of operators, compared with reference implementations."""
+"""Measure the time and memory of operators."""

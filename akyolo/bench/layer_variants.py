@@ -1,4 +1,4 @@
-"""Build the variants of a downsampling layer that `akyolo bench ops` compares."""
+"""The variants of a layer that are compared."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ TOLERANCE = 1e-9  # relative to the largest output, in float64
 
 
 def layer_variants(op: str, c1: int, c2: int, x: Tensor, num_param: int | None = None) -> dict[str, nn.Module]:
-    """Return a layer of stride 2 in all its variants, by name.
+    """Return the variants of a layer of stride 2.
 
     The variants are on the device of x. Those that compute the operator have the same weights.
 
@@ -62,7 +62,10 @@ def _akconv(c1: int, c2: int, num_param: int) -> dict[str, nn.Module]:
 
 
 def _deformable(op: str, c1: int, c2: int) -> dict[str, nn.Module]:
-    """Return a deformable convolution on akyolo's sampler and on torchvision's kernel."""
+    """Return the variants of a deformable convolution.
+
+    One is on akyolo's sampler, the other on torchvision's kernel.
+    """
     reference, ours = {
         "DeformConv": (TorchvisionDeformConv, DeformConv),
         "ModulatedDeformConv": (TorchvisionModulatedDeformConv, ModulatedDeformConv),
@@ -71,12 +74,12 @@ def _deformable(op: str, c1: int, c2: int) -> dict[str, nn.Module]:
 
 
 def format_of(variant: str) -> torch.memory_format:
-    """Return the memory format that the name of a variant says."""
+    """Return the memory format of a variant."""
     return torch.channels_last if variant.endswith("channels_last") else torch.contiguous_format
 
 
 def check_equal(modules: Mapping[str, nn.Module], x: Tensor) -> None:
-    """Check that the variants of the operator compute the same.
+    """Check that variants compute the same.
 
     They are compared in float64. Each reference is compared with the operator in its own `padding_mode`.
 

@@ -1,4 +1,4 @@
-"""Measure the time and memory of steps, compared fairly.
+"""Measure and compare the time and memory of steps.
 
 The method: all variants run in one process, in rounds. Every round runs each variant once, and starts one variant
 further than the round before, so that a slow minute of the machine affects all variants alike. The first rounds are not
@@ -59,7 +59,7 @@ def measure(
     rounds: int,
     device: torch.device,
 ) -> list[Row]:
-    """Measure the time and memory of the variants of one layer.
+    """Measure the variants of one layer.
 
     Args:
         layer: the name of the layer in the rows.
@@ -97,7 +97,9 @@ def interleave(
     warm_up: int = 2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Run steps in rounds and return their seconds in each round.
+    """Return the seconds of steps in each round.
+
+    The steps run interleaved.
 
     Args:
         steps: by name, at least one.
@@ -128,7 +130,7 @@ def interleave(
 
 
 def synchroniser(device: torch.device) -> Callable[[], object]:
-    """Return the function that waits until the device has finished."""
+    """Return the function that waits for the device."""
     return (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
 
 
@@ -149,7 +151,10 @@ def median_and_iqr(values: Sequence[float]) -> tuple[float, float]:
 
 
 def peak_bytes(step: Step, device: torch.device) -> int:
-    """Return the peak memory of a step beyond its inputs and weights."""
+    """Return the peak memory of a step.
+
+    Its inputs and weights do not count.
+    """
     gc.collect()
     if device.type != "cuda":
         return _cpu_peak_bytes(step)
@@ -178,7 +183,9 @@ def _cpu_peak_bytes(step: Step) -> int:
 
 
 def kept_bytes(step: Step, state: Iterable[Tensor] = ()) -> int:
-    """Return the bytes that a forward pass saves for its backward pass.
+    """Return the bytes of a step's saved activations.
+
+    They are what its forward pass saves for the backward pass.
 
     Each storage counts once. The input counts. The step may include the backward pass: what a checkpointed part
     recomputes there does not count, but what the part needs for it does.
@@ -221,7 +228,9 @@ def forward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) ->
 
 
 def forward_backward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.float32) -> Variant:
-    """Return a step of training, as inside a network.
+    """Return a step of training.
+
+    It is as inside a network.
 
     The step computes the gradients of all parameters of the module and of x.
 
@@ -245,7 +254,10 @@ def forward_backward(module: nn.Module, x: Tensor, dtype: torch.dtype = torch.fl
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return the context of 16-bit training; without effect for float32."""
+    """Return the context of 16-bit training.
+
+    It has no effect for float32.
+    """
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
@@ -255,7 +267,7 @@ def state_of(module: nn.Module) -> tuple[Tensor, ...]:
 
 
 def spread_offsets(module: nn.Module, x: Tensor, std: float = 2.0) -> None:
-    """Give offset convolutions random weights that spread the offsets.
+    """Give random weights to offset convolutions.
 
     The offsets of a new operator are 0: it samples adjacent whole pixels, which is faster than after training.
 
@@ -284,7 +296,9 @@ def spread_offsets(module: nn.Module, x: Tensor, std: float = 2.0) -> None:
 
 
 def summarise(rows: Iterable[Row], references: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Summarise rows over their layers, for each pass and variant.
+    """Summarise rows over their layers.
+
+    Each pass and variant has its own summary.
 
     Args:
         rows: of any layers and passes, each with all variants.
@@ -307,7 +321,7 @@ def summarise(rows: Iterable[Row], references: Mapping[str, Sequence[str]]) -> d
 def _summary(
     own_rows: list[Row], variants: Mapping[str, list[Row]], references: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
-    """Return the summary of one variant in one pass."""
+    """Return the summary of one variant."""
     kept = _kept_in_all(own_rows)
     summary: dict[str, float] = {"sum_ms": sum(row["median_ms"] for row in own_rows), "kept_bytes": kept}
     for label, names in references.items():
@@ -321,5 +335,5 @@ def _summary(
 
 
 def _kept_in_all(rows: Iterable[Row]) -> int:
-    """Return the saved activations of all rows, in bytes."""
+    """Return the sum of saved activations, in bytes."""
     return sum(row["kept_bytes"] for row in rows)

@@ -1,4 +1,4 @@
-"""Reference implementations of AKConv, for comparison in benchmarks and tests.
+"""Reference implementations of AKConv.
 
 They have the weights and the results of AKConv, but sample in other ways. `FourGather` is written from the pseudo-code
 of the paper (X. Zhang et al., arXiv 2311.11587), step by step. `DeformColumn` gives the same positions to
@@ -19,7 +19,9 @@ from akyolo.sampling import Point
 
 
 class FourGather(AKConv):
-    """AKConv with `padding_mode="official"`, by the method of the paper.
+    """AKConv by the method of the paper.
+
+    It has `padding_mode="official"`.
 
     Four gathers of whole pixels are blended, and a strided column convolution follows.
 
@@ -54,7 +56,7 @@ class FourGather(AKConv):
 
 
 def positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
-    """Return the sampled positions p0 + pn + offset, in pixels.
+    """Return the positions p0 + pn + offset, in pixels.
 
     They are at least float32: in half precision, as in the released code, an index could lie outside the feature map.
 
@@ -76,7 +78,7 @@ def positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
 
 
 def gather_and_blend(x: Tensor, p: Tensor) -> Tensor:
-    """Return the bilinear value of x at every position.
+    """Return bilinear values at all positions.
 
     Args:
         x: (B, C, H, W).
@@ -100,7 +102,7 @@ def gather_and_blend(x: Tensor, p: Tensor) -> Tensor:
 
 
 def _weight(p: Tensor, corner: Tensor, down: int, right: int) -> Tensor:
-    """Return the bilinear weight of a corner, (B, h, w, N).
+    """Return the weight of a corner, (B, h, w, N).
 
     Along each axis it is 1 minus the distance of the corner from p. `down` and `right` are 1 for a corner before p and
     -1 for one behind, so that the distance is positive.
@@ -110,7 +112,7 @@ def _weight(p: Tensor, corner: Tensor, down: int, right: int) -> Tensor:
 
 
 def _clamp(q: Tensor, height: int, width: int) -> Tensor:
-    """Return positions moved to the nearest pixel inside the feature map."""
+    """Return positions clamped to the feature map."""
     rows, columns = q.chunk(2, dim=-1)
     return torch.cat([rows.clamp(0, height - 1), columns.clamp(0, width - 1)], dim=-1)
 

@@ -27,7 +27,7 @@ class _ByTorchvision(DeformConv):
 
 
 class TorchvisionDeformConv(_ByTorchvision):
-    """DeformConv on torchvision's kernel; its arguments are those of DeformConv."""
+    """DeformConv on torchvision's kernel, with the same arguments."""
 
 
 class TorchvisionModulatedDeformConv(_ByTorchvision, ModulatedDeformConv):

@@ -1,4 +1,4 @@
-"""Run the benchmarks of `akyolo bench`: operators by layer, whole models."""
+"""Run the benchmarks of `akyolo bench`."""
 
 import argparse
 import copy
@@ -50,7 +50,10 @@ class BenchSettings:
     dtype: torch.dtype
 
     def describe(self) -> dict[str, Any]:
-        """Return the settings with device, threads and version of torch, for reports."""
+        """Return the settings for a report.
+
+        It also has the threads and the version of torch.
+        """
         device = str(self.device)
         if self.device.type == "cuda":
             device = f"{device} ({torch.cuda.get_device_name(self.device)})"
@@ -67,7 +70,10 @@ class BenchSettings:
 
 @contextmanager
 def use_threads(threads: int | None) -> Iterator[None]:
-    """Set the CPU threads of torch in the block; None changes nothing."""
+    """Set the CPU threads of torch in a block.
+
+    None changes nothing.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -77,7 +83,7 @@ def use_threads(threads: int | None) -> Iterator[None]:
 
 
 def measure_layers(op: str, num_param: int | None, settings: BenchSettings) -> Iterator[list[Row]]:
-    """Yield the rows of one layer and pass after the other.
+    """Yield the rows of each layer and pass.
 
     Args:
         op: the operator, a key of `layer_variants.REFERENCES`.
@@ -101,7 +107,7 @@ def measure_layers(op: str, num_param: int | None, settings: BenchSettings) -> I
 
 
 def measure_models(names: Sequence[str], settings: BenchSettings) -> Iterator[list[Row]]:
-    """Yield the rows of inference, then those of a training step.
+    """Yield the rows of inference and of training.
 
     Args:
         names: YAML or weights of each model; ratios are to the first.
@@ -149,13 +155,19 @@ def detection_network(name: str) -> Any:
 
 
 def inference_variant(network: Any, images: Tensor, dtype: torch.dtype) -> Variant:
-    """Return a step of inference with the fused network, without gradients."""
+    """Return a step of inference.
+
+    The network is fused and has no gradients.
+    """
     spread_offsets(network.eval(), images)
     return forward(network.fuse(verbose=False), images, dtype)
 
 
 def training_variant(network: Any, images: Tensor, dtype: torch.dtype) -> Variant:
-    """Return a training step: forward pass, loss, backward pass and optimizer."""
+    """Return a training step.
+
+    It has forward pass, loss, backward pass and optimizer.
+    """
     spread_offsets(network.train(), images)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(".dfl" not in name)  # as upstream trains, whatever the checkpoint says
@@ -175,7 +187,7 @@ def training_variant(network: Any, images: Tensor, dtype: torch.dtype) -> Varian
 
 
 def _random_labels(images: int, classes: int, device: torch.device) -> dict[str, Tensor]:
-    """Return random boxes (cxcywh_norm) in the form of upstream's batches."""
+    """Return random boxes (cxcywh_norm) as upstream batches them."""
     boxes = images * BOXES_PER_IMAGE
     return {
         "batch_idx": torch.arange(images, device=device).repeat_interleave(BOXES_PER_IMAGE).float(),

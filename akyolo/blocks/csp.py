@@ -1,4 +1,4 @@
-"""Put an operator inside a CSP block of upstream.
+"""Put an operator inside upstream's CSP blocks.
 
 The blocks are C3, C2f and C3k2. A model YAML writes `C3(AKConv)`. The operator replaces the second convolution (`cv2`)
 of every bottleneck, the 3x3 that AKConv's paper replaces in C3 (arXiv 2311.11587, Tables 4 and 5). The block stays a
@@ -16,7 +16,9 @@ from akyolo.upstream_blocks import Bottleneck
 
 
 def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]) -> None:
-    """Replace the second convolution of each bottleneck by an operator.
+    """Put an operator into each bottleneck of a block.
+
+    It replaces the second convolution.
 
     Args:
         block: a newly built C3, C2f or C3k2; changed in place.
@@ -32,4 +34,4 @@ def put_inside(block: nn.Module, spec: OperatorSpec, keywords: Mapping[str, Any]
         if groups and "groups" not in spec.signature.parameters:
             raise RowError(f"the bottlenecks have {replaced.conv.groups} groups, but {spec.name} has no groups")
         c1, c2 = replaced.conv.in_channels, replaced.conv.out_channels
-        bottleneck.cv2 = spec.built(replaced.act, c1, c2, **{**groups, **keywords})
+        bottleneck.cv2 = spec.build(replaced.act, c1, c2, **{**groups, **keywords})

@@ -1,4 +1,4 @@
-"""DWBottleneck: the bottleneck of ResNet-50-DW, with a depthwise 3x3.
+"""DWBottleneck: the bottleneck of ResNet-50-DW.
 
 Paper: H. Gao et al., "Deformable Kernels: Adapting Effective Receptive Fields for Object Deformation", arXiv
 1910.02940, section 4.1. The bottleneck is that of K. He et al., "Deep Residual Learning for Image Recognition", arXiv
@@ -18,7 +18,9 @@ from akyolo.upstream_blocks import Conv
 
 @register(stands_in="Bottleneck")
 class DWBottleneck(nn.Module):
-    """A 1x1, a depthwise 3x3, a 1x1, and a shortcut around them.
+    """A bottleneck with a depthwise 3x3 and a shortcut.
+
+    A 1x1, the 3x3 and a 1x1 follow each other.
 
     All three convolutions may be operators.
 

@@ -1,4 +1,6 @@
-"""InvertedResidual: the block of MobileNet-V2, wide and depthwise in the middle.
+"""InvertedResidual: the block of MobileNet-V2.
+
+It is wide and depthwise in the middle.
 
 Paper: M. Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 1801.04381, Table 1.
 
@@ -14,7 +16,9 @@ from akyolo.registry import register
 
 @register(stands_in="Bottleneck")
 class InvertedResidual(nn.Module):
-    """An expanding 1x1, a depthwise 3x3, and a 1x1 without activation.
+    """A block that is wide and depthwise in the middle.
+
+    A 1x1 expands the channels, a depthwise 3x3 follows, then a 1x1 without activation.
 
     All three convolutions may be operators.
 

@@ -1,4 +1,4 @@
-"""The convolutions of a block that its row may replace.
+"""The replaceable convolutions of a block.
 
     [-1, 1, DWBottleneck, [512, 2, {depthwise: {DeformKernel: {scope: 4}}, pointwise: CondConv}]]
 
@@ -84,7 +84,7 @@ def fitting_operators(slot: str) -> list[str]:
 
 
 def replacement(slot: str, written: Any) -> tuple[OperatorSpec | None, dict[str, Any]]:
-    """Return the operator in a slot, and its own arguments.
+    """Return the operator in a slot, with its arguments.
 
     Args:
         slot: `depthwise` or `pointwise`.
@@ -112,7 +112,7 @@ def replacement(slot: str, written: Any) -> tuple[OperatorSpec | None, dict[str,
 
 
 def _name_and_arguments(slot: str, written: Any) -> tuple[str, dict[str, Any]]:
-    """Return the name and the arguments in a slot."""
+    """Return the name and arguments in a slot."""
     if isinstance(written, str):
         return written, {}
     if isinstance(written, Mapping) and len(written) == 1:
@@ -126,12 +126,15 @@ def _name_and_arguments(slot: str, written: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _lacking(spec: OperatorSpec, slot: str) -> str:
-    """Return the arguments that an operator lacks for this slot."""
+    """Return the arguments that an operator lacks."""
     return " and ".join(name for name in SET_BY_BLOCK[slot] if name not in spec.signature.parameters)
 
 
 def _check_own(slot: str, spec: OperatorSpec, own: Mapping[str, Any]) -> None:
-    """Refuse arguments that the operator lacks or the block sets."""
+    """Refuse arguments that a row cannot give.
+
+    The operator does not have them, or the block sets them.
+    """
     set_by_block = ("c1", "c2", "stride", *SET_BY_BLOCK[slot])
     free = [name for name in spec.signature.parameters if name not in set_by_block]
     for key in own:

@@ -1,4 +1,4 @@
-"""`akyolo bench`: print the speed and memory of operators or whole models."""
+"""`akyolo bench`: print speed and memory."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the sub-commands `ops` and `model` with their options."""
+    """Add `ops` and `model` with their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     raw = argparse.RawDescriptionHelpFormatter
     ops = actions.add_parser("ops", help="an operator by layer", description=OPS_HELP, formatter_class=raw)
@@ -97,7 +97,7 @@ def _settings(options: argparse.Namespace) -> BenchSettings:
 
 
 def _device(name: str) -> torch.device:
-    """Return a CPU or a CUDA device that this machine has."""
+    """Return a device that this machine has."""
     remedy = "use cpu, cuda or cuda:N"
     try:
         device = torch.device(name)
@@ -112,7 +112,10 @@ def _device(name: str) -> torch.device:
 
 
 def _check_op(op: str, num_param: int | None) -> None:
-    """Refuse an operator that cannot be measured, or --num-param without taps."""
+    """Refuse an operator that cannot be measured.
+
+    Only AKConv has taps for --num-param.
+    """
     if op not in REFERENCES:
         raise ConfigError(f"cannot measure {op!r}", location="--op", remedy=did_you_mean(op, REFERENCES))
     if op != "AKConv" and num_param is not None:
@@ -120,7 +123,7 @@ def _check_op(op: str, num_param: int | None) -> None:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Return the variants of one layer in one pass as a table."""
+    """Return a table of one layer and pass."""
     title = f"{rows[0]['layer']}, {rows[0]['pass']}"
     lines = ["", f"{title:<36}{'median ms':>10}{'IQR ms':>9}{'ratio':>8}{'peak MiB':>10}{'kept MiB':>10}"]
     for row in rows:
@@ -131,7 +134,10 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _summary_table(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Return sums and geometric means over all layers as a table."""
+    """Return a table over all layers.
+
+    It has sums and geometric means.
+    """
     lines = []
     for pass_name, variants in summary.items():
         columns = list(dict.fromkeys(key for values in variants.values() for key in values))
@@ -150,7 +156,7 @@ def _heading(column: str) -> str:
 
 
 def _cell(column: str, value: float | None) -> str:
-    """Return a value as text, in MiB where the column has bytes."""
+    """Return a value as text, bytes in MiB."""
     if value is None:
         return "-"
     return f"{value / 2**20:.1f}" if column == "kept_bytes" else f"{value:.2f}"

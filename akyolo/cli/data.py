@@ -1,4 +1,4 @@
-"""`akyolo data`: data sets of other formats, made ready for training."""
+"""`akyolo data`: prepare, import and check data sets."""
 
 import argparse
 import io
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 SUMMARY = "make a data set of another format ready for training"
 SHARES = Numbers(above=0, below=1)  # of the images
 
-BOXES_HELP = "exact: the pixels that VOC means (default). paper: as YOLOv5's VOC script"
+BOXES_HELP = "exact: the pixels of the annotation (default). paper: as YOLOv5's VOC script"
 
 VOC_HELP = """\
 Read Pascal VOC annotations from DIR: JPEGImages/ and Annotations/ in it or below it (VOCdevkit/VOC2007), or each XML
-beside its image. Writes OUT/images, OUT/labels, OUT/data.yaml, and OUT/rejected.csv with everything left out and why.
-DIR is never written to.
+next to its image. Writes OUT/images, OUT/labels, OUT/annotations (COCO json for evaluation, where difficult objects are
+ignored), OUT/data.yaml, and OUT/rejected.csv with everything that has no label and why. DIR is never written to.
 
-Splits come from ImageSets/Main where it has train.txt, val.txt, test.txt. trainval.txt is asked only where train or val
-is missing: it gives the missing half, or is all there is to train on. Where no list names a validation set, --val of
-the training images are drawn for it; a test list is never used for that. Without lists, all images are drawn from.
+Splits come from ImageSets/Main where it has train.txt, val.txt, test.txt. trainval.txt is used only where train or val
+is missing: it gives the missing half, or all training images. Where no list names a validation set, the share --val of
+the training images is drawn for it; a test list is never used for that. Without lists, it is drawn from all images.
 """
 
 
 COCO_HELP = """\
 Read annotations in COCO's format from DIR: one JSON file a split, in it or up to two folders below, images anywhere in
-it. Names with train, val or test in them say which split a file is; a file alone is split at random. Writes what
-`akyolo data import voc-xml` does, and OUT/annotations with ids, mask areas and crowds as they were, for evaluation.
+it. Names with train, val or test in them say which split a file is; a file alone is split at random. Writes the same
+files as `akyolo data import voc-xml`; OUT/annotations keeps ids, mask areas and crowds for evaluation.
 DIR is never written to.
 """
 
 VISDRONE_HELP = """\
 Read VisDrone's annotations from DIR: images/ and annotations/ in it, or in folders such as VisDrone2019-DET-train below
 it, whose names say which split they are. Boxes of score 0, ignored regions and category 11 get no label;
-OUT/annotations has what the evaluation needs of them. DIR is never written to.
+OUT/annotations has those that the evaluation needs. DIR is never written to.
 """
 
 PREPARE_HELP = """\
@@ -55,9 +55,9 @@ right. Downloads stay in OUT/archives; delete them when you like.
 
 CHECK_HELP = """\
 List every fault that a training would meet, one a line: label rows (file:line) with a class or a number out of range,
-no area, the wrong number of numbers, or that stand twice; images that cannot be read or are too large; images without
-labels and labels without an image. Of poses the box alone is looked at. Then counts by split and class. Exit code 2
-when there is a fault.
+no area, the wrong number of numbers, or that are repeated; images that cannot be read or are too large; images without
+labels and labels without an image. Of poses only the box is checked. Then come the counts by split and class. The exit
+code is 2 when there is a fault.
 """
 
 
@@ -84,8 +84,10 @@ def _add_format(formats: Any, name: str, summary: str, description: str) -> argp
     parser.add_argument("dir", metavar="DIR", help="the folder to read")
     parser.add_argument("--out", required=True, metavar="OUT", help="the folder to write: new, or empty")
     parser.add_argument("--copy", action="store_true", help="copy the images; symbolic links otherwise")
-    parser.add_argument("--val", type=_share, default=0.2, metavar="0.2", help="share held out where nobody says what")
-    parser.add_argument("--seed", type=int, default=0, help="of that draw (default 0)")
+    parser.add_argument(
+        "--val", type=_share, default=0.2, metavar="0.2", help="share held out where no validation set is given"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of that draw (default 0)")
     return parser
 
 
@@ -114,10 +116,10 @@ def _configure_check(actions: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run the chosen sub-command.
+    """Run the selected sub-command.
 
     Raises:
-        AkyoloError: something the user gave cannot be used.
+        AkyoloError: An argument or a file of the user cannot be used.
     """
     if options.action == "prepare":
         _prepare(options)
@@ -151,14 +153,14 @@ def _import(options: argparse.Namespace) -> None:
         raise DatasetError("is a file", location=options.dir, remedy="unpack an archive first, and name the folder")
     try:
         check_destination(out, source)
-        found = _read_folder(source, options)
+        imported = _read_folder(source, options)
     except OSError as error:
         raise DatasetError(
             f"cannot be read: {error.strerror or error}", location=str(error.filename or source)
         ) from error
-    write_yolo(found.content, out, copy=options.copy)
-    print(*found.remarks, sep="\n")
-    print(found.content.summary(options.out))
+    write_yolo(imported.content, out, copy=options.copy)
+    print(*imported.remarks, sep="\n")
+    print(imported.content.summary(options.out))
 
 
 def _read_folder(source: Path, options: argparse.Namespace) -> "Imported":
@@ -182,9 +184,9 @@ def _prepare(options: argparse.Namespace) -> None:
     root = Path(options.root)
     done = prepare(spec, root, Path(options.source) if options.source else None, options.boxes or "exact")
     print(f"{'prepared:' if done.fresh else 'already prepared:'} {done.manifest['name']} in {root}")
-    for split, found in done.manifest["counts"].items():
+    for split, counts in done.manifest["counts"].items():
         dropped = sum(done.manifest["dropped"][split].values())
-        print(f"  {split:<5} {found['images']:>7,} images  {found['boxes']:>9,} boxes  {dropped:>7,} without a label")
+        print(f"  {split:<5} {counts['images']:>7,} images  {counts['boxes']:>9,} boxes  {dropped:>7,} without a label")
     for remark in done.manifest["remarks"]:
         print(f"  {remark}")
     print(f"sums, counts and reasons: {root / MANIFEST}\nnext: akyolo train MODEL data={root / 'data.yaml'}")
@@ -211,17 +213,17 @@ def _check(options: argparse.Namespace) -> None:
     if sheet:
         from akyolo.datasets.yolo.contact_sheet import contact_sheet
 
-        picture = io.BytesIO()
-        contact_sheet(data).save(picture, "PNG")
+        image = io.BytesIO()
+        contact_sheet(data).save(image, "PNG")
         with writing(sheet) as whole:
-            whole.write_bytes(picture.getvalue())
+            whole.write_bytes(image.getvalue())
         print(f"sheet: {sheet}")
     if faults:
         raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", location=options.data)
 
 
 def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Iterator[str]:
-    """Counts with a column for each split."""
+    """Yield a table with a column per split."""
     width = max(len("backgrounds"), *map(len, names))
 
     def row(name: str, values: Iterable[object]) -> str:
@@ -229,8 +231,8 @@ def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Itera
 
     splits = counts.values()
     yield row("", counts)
-    yield row("images", [f"{one.images:,}" for one in splits])
-    yield row("backgrounds", [f"{one.backgrounds:,}" for one in splits])
-    yield row("boxes", [f"{one.boxes.total():,}" for one in splits])
+    yield row("images", [f"{split.images:,}" for split in splits])
+    yield row("backgrounds", [f"{split.backgrounds:,}" for split in splits])
+    yield row("boxes", [f"{split.boxes.total():,}" for split in splits])
     for number, name in enumerate(names):
-        yield row(name, [f"{one.boxes[number]:,}" for one in splits])
+        yield row(name, [f"{split.boxes[number]:,}" for split in splits])

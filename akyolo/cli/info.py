@@ -1,11 +1,13 @@
-"""`akyolo info MODEL`: its layers, parameters and arithmetic."""
+"""`akyolo info MODEL`: its layers, parameters and GFLOPs."""
 
 import argparse
 import json
 from typing import Any
 
+from akyolo import YOLO
 from akyolo.checks import Numbers, check_number
 from akyolo.cli.stdout import stdout_to_stderr
+from akyolo.cost import CONVENTIONS
 from akyolo.errors import ConfigError
 
 SUMMARY = "layers, parameters and GFLOPs of a model"
@@ -13,17 +15,17 @@ SIDES = Numbers(whole=True, at_least=32, multiple_of=32)  # pixels of an image
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """MODEL, --imgsz, --json."""
+    """Add MODEL, --imgsz and --json."""
     parser.add_argument("model", help="a model YAML or weights")
     parser.add_argument("--imgsz", type=int, default=640, help="pixels of a square image (default 640)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what `describe` finds, as a table or as JSON.
+    """Print the layers and costs of a model.
 
     Raises:
-        AkyoloError: a model that cannot be built or read.
+        AkyoloError: the image size is not possible, or the model cannot be built or read.
     """
     check_number(f"--imgsz {options.imgsz}", options.imgsz, SIDES, error=ConfigError)
     with stdout_to_stderr():
@@ -33,31 +35,38 @@ def run(options: argparse.Namespace) -> None:
         return
     for layer in facts["layers"]:
         print("{i:>3} {from_!s:>14} {n:>2} {params:>10,}  {module:<14} {args}".format(from_=layer["from"], **layer))
-    for state, params in facts["params"].items():
-        print(f"{state:>8}: {params:,} parameters, {facts['gflops'][state]:.2f} GFLOPs")
+    for convention, params in facts["params"].items():
+        print(f"{convention:>8}: {params:,} parameters, {facts['gflops'][convention]:.2f} GFLOPs")
 
 
 def describe(name: str, imgsz: int) -> dict[str, Any]:
-    """{model, nc, imgsz, params, gflops, layers [{i, from, n, module, params, args}]}.
+    """Return the layers and costs of a model.
 
-    Params and gflops are {unfused, fused, paper, deployed}: all parameters, and 1e9 operations for one image of
-    imgsz x imgsz, two per multiply-add. `akyolo.cost` says what the conventions paper and deployed mean.
+    Args:
+        name: a model YAML or weights.
+        imgsz: side of a square image in pixels.
+
+    Returns:
+        {model, nc, imgsz, params, gflops, layers [{i, from, n, module, params, args}]}. `params` and `gflops` are
+        {unfused, fused, paper, deployed}: all parameters, and 1e9 operations for one image, two per multiply-add.
+        `akyolo.cost` describes the four conventions.
+
+    Raises:
+        ConfigError: the file is an export, which has no layers.
+        RowError: the model cannot be built.
     """
-    from akyolo import YOLO
-    from akyolo.cost import CONVENTIONS
-
     model = YOLO(name).model
     if isinstance(model, str):
         raise ConfigError(f"{name} is an export: it has no layers to show", remedy="name the weights it was made of")
     image = (imgsz, imgsz, model.yaml.get("channels", 3))
-    costs = {name: of_model(model, *image) for name, of_model in CONVENTIONS.items()}
+    costs = {convention: count(model, *image) for convention, count in CONVENTIONS.items()}
     depth = _depth(model.yaml)
     return {
         "model": name,
         "nc": model.yaml["nc"],
         "imgsz": imgsz,
-        "params": {state: c.params for state, c in costs.items()},
-        "gflops": {state: c.gflops for state, c in costs.items()},
+        "params": {convention: cost.params for convention, cost in costs.items()},
+        "gflops": {convention: cost.gflops for convention, cost in costs.items()},
         "layers": [
             _layer(module, row, depth)
             for module, row in zip(model.model, model.yaml["backbone"] + model.yaml["head"], strict=True)
@@ -66,14 +75,17 @@ def describe(name: str, imgsz: int) -> dict[str, Any]:
 
 
 def _depth(model_yaml: dict[str, Any]) -> float:
-    """By what the scale multiplies repeats."""
+    """Return the depth multiple of the model's scale."""
     scales = model_yaml.get("scales")
     scale = model_yaml.get("scale") or next(iter(scales or {}), None)
     return scales[scale][0] if scales else model_yaml.get("depth_multiple", 1.0)
 
 
 def _layer(module: Any, row: list[Any], depth: float) -> dict[str, Any]:
-    """What was built of one row: n as upstream's table counts it, args as the YAML writes them."""
+    """Return one layer.
+
+    n is that of upstream's table, args are those of the YAML.
+    """
     return {
         "i": module.i,
         "from": module.f,

@@ -1,4 +1,4 @@
-"""`akyolo ops [NAME]`: what a model YAML may name, as the docstrings say it."""
+"""`akyolo ops [NAME]`: what the docstrings of operators say."""
 
 import argparse
 import inspect
@@ -16,18 +16,18 @@ from akyolo.registry import OperatorSpec, operator, registered_names
 
 SUMMARY = "the operators a model YAML may name"
 WIDTH = 100
-CHANNELS = 64  # in and out, of the example
-EXAMPLE = 3  # what it gives every argument that has no default: taps, or rows and columns of a kernel
+CHANNELS = 64  # input and output channels of the example
+EXAMPLE = 3  # the value of all arguments without a default: a number of taps, or the side of a kernel
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """One optional name, --json."""
+    """Add the optional NAME and --json."""
     parser.add_argument("name", nargs="?", help="show this operator whole")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print an entry for each operator and head, or all that the docstrings of one say.
+    """Print all operators and heads, or one page.
 
     Raises:
         RowError: there is no such operator.
@@ -42,62 +42,71 @@ def run(options: argparse.Namespace) -> None:
 
 
 def describe(spec: OperatorSpec) -> dict[str, Any]:
-    """What the docstrings and the constructor say; what they do not say is left out.
+    """Return what docstrings and constructor say.
 
     Returns:
+        A mapping, without the entries that the operator does not have:
         name; second_name_of, or other_names; summary, equation (or the opening of the file's header in its place),
         grammar (`[c2, num_param, stride=1, {...}]`), rows (of a model YAML, as text), arguments {name: meaning},
         parameters (the formula and its words), example {arguments, parameters: counted}, paper, deviations.
     """
-    of_class, of_file = docstrings.class_doc(spec.module), docstrings.file_doc(spec.source)
+    class_text, file_text = docstrings.class_doc(spec.module), docstrings.file_doc(spec.source)
     first, *others = sorted(
         (name for name in registered_names() if operator(name).module is spec.module),
         key=lambda name: name != spec.module.__name__,
     )
-    meant = meanings(spec.module)
+    documented = meanings(spec.module)
     example = _example(spec)
     facts = {
         "name": spec.name,
         "second_name_of": first if spec.name != first else None,
         "other_names": others if spec.name == first else None,
-        "summary": docstrings.opening(of_class),
-        "equation": docstrings.equation(of_file) or docstrings.opening(of_file),
+        "summary": docstrings.opening(class_text),
+        "equation": docstrings.equation(file_text) or docstrings.opening(file_text),
         "grammar": grammar(spec),
         "rows": list(_rows(spec, example)),
-        "arguments": {p.name: meant[p.name] for p in _row_parameters(spec) if p.name in meant},
-        "parameters": docstrings.titled(of_class, "Parameters"),
+        "arguments": {p.name: documented[p.name] for p in _row_parameters(spec) if p.name in documented},
+        "parameters": docstrings.titled(class_text, "Parameters"),
         "example": example,
-        "paper": docstrings.titled(of_file, "Paper"),
-        "deviations": docstrings.titled(of_file, "Deviations of the released code"),
+        "paper": docstrings.titled(file_text, "Paper"),
+        "deviations": docstrings.titled(file_text, "Deviations of the released code"),
     }
     return {key: value for key, value in facts.items() if value}
 
 
 def meanings(module: type[nn.Module]) -> dict[str, str]:
-    """Of each documented argument; those of the operator that it derives from too, where it says nothing else."""
+    """Return the meaning of each documented argument.
+
+    Arguments that the class does not describe are described by the operator from which it derives.
+    """
     registered = {operator(name).module for name in registered_names()}
-    documented = [base for base in reversed(module.__mro__) if base in registered]
+    bases = [base for base in reversed(module.__mro__) if base in registered]
     return {
-        name: meaning
-        for base in documented
-        for name, meaning in docstrings.arguments(docstrings.class_doc(base)).items()
+        name: meaning for base in bases for name, meaning in docstrings.arguments(docstrings.class_doc(base)).items()
     }
 
 
 def _row_parameters(spec: OperatorSpec) -> list[inspect.Parameter]:
-    """Of the constructor, without the first, which upstream knows."""
+    """Return the constructor's parameters without the first.
+
+    Upstream gives the first one.
+    """
     return list(spec.signature.parameters.values())[1:]
 
 
 def _example(spec: OperatorSpec) -> dict[str, Any] | None:
-    """The parameters counted in the operator built with its defaults; None where it cannot be built so."""
+    """Count the parameters of an operator built by default.
+
+    Returns:
+        {arguments, parameters}, or None if it cannot be built so.
+    """
     if spec.stands_in == "Detect":
         return None
     first, second, *further = spec.signature.parameters.values()
     needed = {p.name: EXAMPLE for p in further if p.default is p.empty}
     try:
-        built = spec.built(nn.SiLU(), CHANNELS, CHANNELS, **needed)
-    except Exception:  # an operator of the user's own may raise anything
+        built = spec.build(nn.SiLU(), CHANNELS, CHANNELS, **needed)
+    except Exception:  # a user's own operator may raise anything
         return None
     return {
         "arguments": {first.name: CHANNELS, second.name: CHANNELS, **needed},
@@ -106,10 +115,10 @@ def _example(spec: OperatorSpec) -> dict[str, Any] | None:
 
 
 def _rows(spec: OperatorSpec, example: dict[str, Any] | None) -> Iterator[str]:
-    """A row of its own, and one inside a block."""
+    """Yield example rows, alone and in a block."""
     if spec.stands_in == "Detect":
-        of_top_level = [p.name for p in _row_parameters(spec) if p.default is p.empty]
-        yield row_text([[17, 20, 23], 1, spec.name, of_top_level])
+        top_level_keys = [p.name for p in _row_parameters(spec) if p.default is p.empty]
+        yield row_text([[17, 20, 23], 1, spec.name, top_level_keys])
     if example is None:
         return
     (second, channels), *needed = list(example["arguments"].items())[1:]
@@ -121,22 +130,22 @@ def _rows(spec: OperatorSpec, example: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _entry(facts: dict[str, Any]) -> Iterator[str]:
-    """Name, row and one sentence."""
+    """Yield name, row and one sentence."""
     if "second_name_of" in facts:
         yield f"{facts['name']}  second name of {facts['second_name_of']}"
         return
-    yield from _wrapped(f"{facts['name']}  ", facts["grammar"])
+    yield from _wrap(f"{facts['name']}  ", facts["grammar"])
     sentence = re.match(r".*?\.(?= |$)|.*", facts.get("summary", ""))
     if sentence and sentence[0]:
-        yield from _wrapped("    ", sentence[0])
+        yield from _wrap("    ", sentence[0])
 
 
 def _page(facts: dict[str, Any]) -> Iterator[str]:
-    """One screen."""
+    """Yield the lines of one page."""
     also = f", also {', '.join(facts['other_names'])}" if "other_names" in facts else ""
     second = f", second name of {facts['second_name_of']}" if "second_name_of" in facts else ""
     yield f"{facts['name']}{also}{second}"
-    yield from _wrapped("", facts.get("summary", ""))
+    yield from _wrap("", facts.get("summary", ""))
     yield from facts.get("equation", "").splitlines()
     yield ""
     table = [("row", facts["grammar"])]
@@ -149,11 +158,11 @@ def _page(facts: dict[str, Any]) -> Iterator[str]:
     table += [(name, facts[name]) for name in ("paper", "deviations") if name in facts]
     column = max(len(label) for label, _ in table) + 2
     for label, text in table:
-        yield from _wrapped(f"{label:<{column}}", text)
+        yield from _wrap(f"{label:<{column}}", text)
 
 
-def _wrapped(start: str, text: str) -> list[str]:
-    """The text after `start`, its further lines below it."""
+def _wrap(start: str, text: str) -> list[str]:
+    """Return the text after `start`, wrapped and indented."""
     return textwrap.wrap(
         text,
         WIDTH,

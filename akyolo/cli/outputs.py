@@ -1,4 +1,7 @@
-"""Output files of commands: checked before any work, written whole, never overwritten."""
+"""Output files of commands.
+
+They are checked before any work, written whole, and never overwritten.
+"""
 
 import os
 from collections.abc import Collection, Iterator
@@ -10,7 +13,7 @@ from akyolo.files import AtomicPath
 
 
 def new_file(name: str, suffixes: Collection[str], option: str = "-o") -> Path:
-    """Return the path of a file that can be written.
+    """Return the path of a new file.
 
     Args:
         name: what the user wrote.
@@ -32,7 +35,7 @@ def new_file(name: str, suffixes: Collection[str], option: str = "-o") -> Path:
 
 @contextmanager
 def writing(out: Path) -> Iterator[AtomicPath]:
-    """Yield the path, which is then written as a whole.
+    """Yield a path that is written whole.
 
     Raises:
         ConfigError: the operating system refuses to write it.

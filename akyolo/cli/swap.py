@@ -1,4 +1,4 @@
-"""`akyolo swap`: write an operator into the rows of a model YAML."""
+"""`akyolo swap`: write an operator into a YAML."""
 
 import argparse
 import sys
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the changed rows and write the new YAML.
+    """Print the changed rows, write the YAML.
 
     Raises:
         AkyoloError: a base, rule or file that cannot be used. Nothing is written then.
@@ -71,12 +71,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _values(text: str) -> tuple[Any, ...]:
-    """Return the values of `5` or `3,1`, as in a row."""
+    """Return the values of `5` or `3,1`."""
     return tuple(literal(value) for value in read_yaml(f"[{text}]", "--args", text))
 
 
 def _keywords(pairs: Iterable[str]) -> dict[str, Any]:
-    """Return the values of KEY=VALUE, read as a row would write them."""
+    """Return the values of KEY=VALUE, by key."""
     keywords: dict[str, Any] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
@@ -107,7 +107,9 @@ def read_yaml(yaml_text: str, option: str, written: str) -> Any:
 
 
 def _scale_remark(out: Path, scales: Any) -> str:
-    """Return a remark if the file name names no scale, else "".
+    """Return a remark on a missing scale.
+
+    It is "" if the file name says one, or the model has none.
 
     Raises:
         ConfigError: the name asks for a scale that the model does not have.
@@ -124,7 +126,7 @@ def _scale_remark(out: Path, scales: Any) -> str:
 
 
 def _report(changes: Iterable[ChangedRow], following: str, stream: TextIO) -> None:
-    """Print each changed row before and after, and what to do next."""
+    """Print each changed row, and what to do next."""
     for number, before, after in changes:
         print(f"- {number} {row_text(before)}\n+ {number} {row_text(after)}", file=stream)
     print(f"next: {following}", file=stream)

@@ -1,1 +1,1 @@
-"""Annotations of other formats, read into `Picture`s and written as an Ultralytics data set."""
+"""Read, convert, check and write data sets."""

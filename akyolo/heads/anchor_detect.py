@@ -1,4 +1,4 @@
-"""The anchor-based detection heads of YOLOv5 (release 6) and YOLOv7.
+"""The anchor-based heads of YOLOv5 and YOLOv7.
 
 Paper: C.-Y. Wang et al., "YOLOv7: Trainable bag-of-freebies sets new state-of-the-art for real-time object
 detectors", arXiv 2207.02696. There is no paper of YOLOv5.
@@ -24,7 +24,7 @@ from akyolo.upstream_blocks import Detect
 
 @register(stands_in="Detect")
 class AnchorDetect(Detect):
-    """The anchor-based head of YOLOv5.
+    """The anchor-based head of YOLOv5 (release 6).
 
     Parameters: A*(5 + nc)*(c + 1) per level of c channels.
 
@@ -54,7 +54,7 @@ class AnchorDetect(Detect):
         self.register_buffer("anchors_px", table)
 
     def forward(self, x: Sequence[Tensor]) -> Any:
-        """Map feature maps (B, c, ny, nx) to predictions.
+        """Return the predictions for feature maps (B, c, ny, nx).
 
         Returns:
             In training, a dict with `feats`, the feature maps, and `raw`, per level (B, A, ny, nx, 5 + nc) logits.
@@ -89,7 +89,9 @@ class AnchorDetect(Detect):
         return output.view(b, self.na, self.no, ny, nx).permute(0, 1, 3, 4, 2)
 
     def decode_predictions(self, raw: Sequence[Tensor]) -> Tensor:
-        """Return boxes and probabilities; objectness and classes are not multiplied yet.
+        """Return boxes and probabilities.
+
+        Objectness and classes are not multiplied yet.
 
         Args:
             raw: per level (B, A, ny, nx, 5 + nc).
@@ -119,16 +121,22 @@ class AnchorDetect(Detect):
             bias[:, 5:] += math.log(0.6 / (self.nc - self.class_margin))
 
     def fuse(self) -> None:
-        """Do nothing: upstream's `fuse` drops branches that this head does not have."""
+        """Do nothing, unlike upstream's head.
+
+        Upstream's `fuse` drops branches that this head does not have.
+        """
 
     def build_criterion(self, model: Any) -> AnchorCriterion:
-        """Return the loss of this head, with the training arguments `model.args`."""
+        """Return the loss of this head.
+
+        `model.args` are its training arguments.
+        """
         return AnchorCriterion(self, model.args)
 
 
 @register(stands_in="Detect")
 class IDetect(AnchorDetect):
-    """The head of YOLOv7: that of YOLOv5 with implicit knowledge.
+    """The head of YOLOv7, with implicit knowledge.
 
     Training matches targets by SimOTA.
 
@@ -147,7 +155,7 @@ class IDetect(AnchorDetect):
     class_margin = 0.99
 
     def __init__(self, ch: Sequence[int], nc: int, anchors: Any) -> None:
-        """Build one convolution and two implicit vectors per level."""
+        """Build convolutions and implicit vectors."""
         super().__init__(ch, nc, anchors)
         outputs = self.na * self.no
         self.implicit_add = nn.ParameterList(nn.Parameter(torch.randn(1, c, 1, 1) * 0.02) for c in ch)
@@ -161,7 +169,7 @@ class IDetect(AnchorDetect):
 
     @torch.no_grad()
     def fuse(self) -> None:
-        """Fold the implicit parameters into the convolutions and remove them.
+        """Fold the implicit parameters into the convolutions.
 
         m * (W (x + a) + b) = (m W) x + m * (b + W a). A second call does nothing.
         """
@@ -174,6 +182,9 @@ class IDetect(AnchorDetect):
         self.implicit_add, self.implicit_mul = nn.ParameterList(), nn.ParameterList()
 
     def undecayed_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the implicit parameters: weight decay would pull factors to 0."""
+        """Yield the implicit parameters.
+
+        Weight decay would pull the factors from 1 to 0.
+        """
         yield from self.implicit_add
         yield from self.implicit_mul

@@ -1,4 +1,4 @@
-"""Fit anchors to the boxes of a data set (YOLOv5's autoanchor)."""
+"""Fit anchors to a data set (YOLOv5's autoanchor)."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ MUTATION_RANGE = (0.3, 3.0)  # smallest and largest factor on a side
 
 
 def best_possible_recall(wh_px: NDArray[np.floating], anchors: Tensor, threshold: float) -> float:
-    """Return the fraction of boxes that at least one anchor matches.
+    """Return the fraction of boxes that anchors match.
 
     Args:
         wh_px: (n, 2) box sizes (w, h) in pixels. A box without width or height is never matched.
@@ -45,7 +45,7 @@ def best_possible_recall(wh_px: NDArray[np.floating], anchors: Tensor, threshold
 def fit_anchors(
     wh_px: NDArray[np.floating], levels: int, per_level: int, threshold: float, seed: int = 0
 ) -> Tensor | None:
-    """Return anchors for a data set, by k-means and mutations.
+    """Return anchors that fit a data set.
 
     K-means clusters the box sizes. Then mutations are kept that raise the mean fit, as in YOLOv5. The fit of a box is
     the shorter-to-longer ratio of its worse side to the same side of the best anchor; a ratio below 1/threshold counts
@@ -82,7 +82,7 @@ def _logarithms(wh: NDArray[np.floating] | Tensor) -> Floats:
 
 
 def _log_misfit(boxes: Floats, anchors: Floats) -> Floats:
-    """Return how badly the best anchor fits each box, (n,).
+    """Return the misfit of each box, (n,).
 
     It is the logarithm of the ratio of the worse side. Sizes (n, 2) and (A, 2) are given as logarithms.
     """
@@ -92,7 +92,7 @@ def _log_misfit(boxes: Floats, anchors: Floats) -> Floats:
 
 
 def _clusters(wh: Floats, number: int, seed: int) -> Floats:
-    """Return (number, 2) cluster centres of the box sizes.
+    """Return (number, 2) cluster centres of sizes.
 
     Width and height are divided by their standard deviations before the clustering.
     """

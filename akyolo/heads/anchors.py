@@ -1,4 +1,4 @@
-"""Anchor boxes: read from a YAML, decoded from logits, and encoded.
+"""Anchor boxes: read, decoded and encoded.
 
 A prediction of an anchor-based head (YOLOv5 since release 6, YOLOv7) is relative to its cell and its anchor:
 
@@ -21,7 +21,7 @@ LENGTHS = Numbers(above=0, below=2.0**128)  # of a side: what float32 can hold
 
 
 def anchor_table(anchors: Any, levels: int) -> Tensor:
-    """Return the anchors of a model YAML as one tensor.
+    """Return the anchors of a YAML as a tensor.
 
     Args:
         anchors: one entry per level: a flat list [w, h, w, h, ...] or a list of pairs [w, h], in pixels.
@@ -92,7 +92,9 @@ def relative_boxes(logits: Tensor) -> Tensor:
 
 
 def cell_corners(size: Sequence[int], like: Tensor) -> Tensor:
-    """Return x and y of the corner of every cell, in cells.
+    """Return x and y of all cell corners.
+
+    The unit is one cell.
 
     Args:
         size: (ny, nx).
@@ -123,7 +125,7 @@ def decode(raw: Tensor, anchors_px: Tensor, stride: float | Tensor) -> Tensor:
 
 
 def encode(boxes: Tensor, anchors_px: Tensor, stride: float | Tensor) -> Tensor:
-    """Return the logits that `decode` maps to these boxes.
+    """Return the logits of boxes: the inverse of `decode`.
 
     Args:
         boxes: (B, A, ny, nx, 4): centre x, y, w, h in pixels.

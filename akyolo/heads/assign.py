@@ -1,4 +1,4 @@
-"""Match the predictions of an anchor-based head with targets.
+"""Match predictions of anchor-based heads with targets.
 
 `match_by_ratio` is the rule of YOLOv5. `match_ota` is SimOTA, by which YOLOv7 selects among those matches.
 
@@ -32,7 +32,7 @@ IOU_COST = 3.0
 
 @dataclass(frozen=True)
 class Positives:
-    """The n predictions of one level that have a target.
+    """The matched predictions of one level.
 
     All fields are int64 tensors (n,).
 
@@ -56,12 +56,15 @@ class Positives:
 
     @property
     def cells(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the indices into a (B, A, ny, nx, ...) tensor."""
+        """Return indices into a (B, A, ny, nx, ...) tensor."""
         return self.image, self.anchor, self.row, self.column
 
     @property
     def corners(self) -> Tensor:
-        """Return x and y of the cell corners in cells, (n, 2)."""
+        """Return the corners (n, 2) of the cells.
+
+        They are x and y, in cells.
+        """
         return torch.stack((self.column, self.row), -1)
 
     def assign(self, targets: Tensor) -> "Positives":
@@ -77,7 +80,9 @@ class Positives:
 def match_by_ratio(
     targets: Tensor, anchors_grid: Tensor, sizes: Sequence[Sequence[int]], anchor_t: float
 ) -> list[Positives]:
-    """Match targets with the anchors of similar size, as YOLOv5 does.
+    """Match targets with anchors of similar size.
+
+    This is the rule of YOLOv5.
 
     A target is matched in up to three cells: its own and the neighbours across the two nearer edges, if they lie in the
     feature map.
@@ -134,7 +139,7 @@ def match_ota(
     anchors_grid: Tensor,
     strides: Tensor,
 ) -> list[Positives]:
-    """Select the candidates with the least cost for their targets (SimOTA).
+    """Select the cheapest candidates for each target (SimOTA).
 
     In each image, a target is matched with its k cheapest candidates. k is the sum of its ten best IoUs, rounded down,
     and at least 1. A candidate with several targets gets the one for which it is cheapest. The cost is
@@ -182,7 +187,9 @@ def _predict(raw: Tensor, positives: Positives, anchors: Tensor, stride: Tensor)
 
 
 def _class_cost(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the cross-entropy of each candidate with the class of each target.
+    """Return the class cost of candidates for targets.
+
+    It is the binary cross-entropy of their scores with the one-hot class.
 
     Args:
         logits: (n, 1 + nc), objectness and classes of the candidates.

@@ -14,7 +14,7 @@ from akyolo.upstream_blocks import Classify
 
 @register(stands_in="Classify")
 class Classifier(Classify):
-    """Classify an image by pooling and one linear layer.
+    """A classifier: pooling and one linear layer.
 
     The output is the logits in training, (probabilities, logits) in evaluation, and the probabilities in export.
 

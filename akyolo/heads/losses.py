@@ -1,6 +1,6 @@
-"""The loss of the anchor-based heads of YOLOv5 (release 6) and YOLOv7.
+"""The loss of anchor-based heads (YOLOv5, YOLOv7).
 
-Both have the same formula, but match predictions with targets in different ways:
+YOLOv5 (release 6) and YOLOv7 have the same formula, but match predictions with targets in different ways:
 
     box = mean(1 - CIoU),    obj = BCE(objectness, CIoU of its match or 0),    cls = BCE(class logits, one-hot)
 
@@ -32,7 +32,9 @@ SMALLEST_SIDE = 1e-6  # in cells; below, the gradient of the aspect ratio in the
 
 @dataclass(frozen=True)
 class LossOptions:
-    """The training arguments of the loss; the defaults are those of YOLOv5.
+    """The training arguments of the loss.
+
+    The defaults are those of YOLOv5.
 
     Args:
         box: gain of the box loss.
@@ -56,12 +58,17 @@ class LossOptions:
 
     @classmethod
     def from_arguments(cls, args: Any) -> "LossOptions":
-        """Read the options from training arguments, which must have all."""
+        """Read the options from training arguments.
+
+        The namespace must have all of them.
+        """
         return cls(**{field.name: float(getattr(args, field.name)) for field in fields(cls)})
 
 
 def scale_gains(options: LossOptions, nc: int, levels: int, imgsz: int) -> LossOptions:
-    """Scale the gains of the loss to a model.
+    """Return the gains for a model.
+
+    They depend on its classes, levels and image size.
 
     YOLOv5's train.py does the same.
 
@@ -87,7 +94,7 @@ def anchor_loss(
     anchors_grid: Tensor,
     options: LossOptions,
 ) -> Tensor:
-    """Return the box, objectness and class loss of a batch.
+    """Return the three losses of a batch.
 
     They are at least float32, also under autocast.
 
@@ -115,7 +122,10 @@ def anchor_loss(
 def _level_loss(
     raw: Tensor, targets: Tensor, positives: Positives, anchors: Tensor, options: LossOptions
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the box, objectness and class loss of one level, without gains."""
+    """Return the three losses of one level.
+
+    They are box, objectness and class, without gains.
+    """
     objectness = at_least_float32(raw[..., 4])
     expected = torch.zeros_like(objectness)
     box = cls = objectness.new_zeros(())
@@ -130,7 +140,7 @@ def _level_loss(
 
 
 def target_boxes(targets: Tensor, positives: Positives, size: Sequence[int]) -> Tensor:
-    """Return the boxes that the positives of a level should predict.
+    """Return the boxes that positives should predict.
 
     Args:
         targets: (T, 6) as in `anchor_loss`.
@@ -145,7 +155,7 @@ def target_boxes(targets: Tensor, positives: Positives, size: Sequence[int]) -> 
 
 
 def _ciou(logits: Tensor, positives: Positives, anchors: Tensor, expected: Tensor) -> Tensor:
-    """Return the complete IoU of predicted and expected boxes, (n,).
+    """Return the complete IoU of boxes, (n,).
 
     Args:
         logits: (n, >=4), of the positives.
@@ -173,14 +183,19 @@ def _objectness_target(iou: Tensor, positives: Positives, objectness: Tensor) ->
 
 
 def _class_loss(logits: Tensor, classes: Tensor, options: LossOptions) -> Tensor:
-    """Return the class loss of logits (n, nc) and classes (n,)."""
+    """Return the class loss of the positives.
+
+    Logits are (n, nc), classes are (n,).
+    """
     off = options.cls_smoothing / 2
     expected = torch.full_like(logits, off).scatter_(1, classes[:, None], 1 - off)
     return _binary_loss(logits, expected, options.cls_pos_weight, options.fl_gamma)
 
 
 def _binary_loss(logits: Tensor, expected: Tensor, pos_weight: float, gamma: float) -> Tensor:
-    """Return the mean binary cross-entropy, with focal modulation if gamma > 0.
+    """Return the mean binary cross-entropy.
+
+    It has focal modulation if gamma > 0.
 
     Args:
         logits: of any shape.
@@ -200,7 +215,7 @@ def _binary_loss(logits: Tensor, expected: Tensor, pos_weight: float, gamma: flo
 
 
 class AnchorHead(Protocol):
-    """The attributes of a head that the criterion reads."""
+    """What the criterion reads of a head."""
 
     nc: int
     ota: bool
@@ -209,7 +224,7 @@ class AnchorHead(Protocol):
 
 
 class AnchorCriterion:
-    """The loss in the form that Ultralytics' trainer and validator call.
+    """The loss as Ultralytics calls it.
 
     Args:
         head: has classes, strides and anchors, and says whether training matches by `match_ota`. Read at each call.

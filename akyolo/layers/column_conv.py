@@ -1,4 +1,4 @@
-"""The layer that holds the mixing weights of an operator."""
+"""The layer with the mixing weights of operators."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,5 +33,12 @@ class ColumnConv(nn.Conv2d):
         super().__init__(c1, c2, (num_param, 1), (num_param, 1), bias=bias)
 
     def forward(self, x: Tensor, operator: Callable[..., Tensor], *inputs: Any, **arguments: Any) -> Tensor:  # type: ignore[override]
-        """Return `operator(x, *inputs, weight, bias, **arguments)`, (B, c2, h, w)."""
+        """Return `operator(x, *inputs, weight, bias, **arguments)`.
+
+        Args:
+            x: what the operator takes first.
+            operator: returns (B, c2, h, w).
+            inputs: further tensors for the operator.
+            arguments: further arguments of the operator.
+        """
         return operator(x, *inputs, self.weight, self.bias, **arguments)

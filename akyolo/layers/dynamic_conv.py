@@ -1,4 +1,4 @@
-"""Convolve with another kernel at every output position.
+"""Convolve with another kernel at every position.
 
 The output is the sum over taps of the weight times the value at the tap.
 """
@@ -18,7 +18,7 @@ Windows = Sequence[tuple[Any, ...]]  # of each tap the index that selects its va
 
 
 def regular_taps(x: Tensor, k: int, stride: int, dilation: int, h: int, w: int) -> tuple[Tensor, Windows]:
-    """Pad a feature map and return the windows of a k x k kernel in it.
+    """Pad a feature map and return each tap's window.
 
     Args:
         x: (B, C, H, W).
@@ -47,7 +47,7 @@ def regular_taps(x: Tensor, k: int, stride: int, dilation: int, h: int, w: int) 
 
 
 def sum_over_taps(x: Tensor, kernels: Tensor, windows: Windows, groups: int) -> Tensor:
-    """Return the sum over taps n of kernels[n] times x[windows[n]].
+    """Return the sum over taps of kernel times input.
 
     Args:
         x: (B, C, ...), in which each x[windows[n]] is (B, C, h, w).
@@ -77,7 +77,9 @@ def sum_over_taps(x: Tensor, kernels: Tensor, windows: Windows, groups: int) -> 
 
 
 class _SumOverTaps(torch.autograd.Function):
-    """Sum inputs (B, G, I, ...) times weights (B, G, O, I, N, h, w) to (B, G, O, h, w).
+    """Sum inputs times weights over taps and channels.
+
+    Inputs (B, G, I, ...) and weights (B, G, O, I, N, h, w) give (B, G, O, h, w).
 
     Neither taps nor products are saved.
     """
@@ -96,7 +98,7 @@ class _SumOverTaps(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """Sum tap by tap for the inputs; for the weights each product stands alone."""
+        """Return the gradients of inputs and weights."""
         inputs, weights = ctx.saved_tensors
         grad_inputs = grad_weights = None
         if ctx.needs_input_grad[0]:
@@ -113,7 +115,10 @@ class _SumOverTaps(torch.autograd.Function):
 
 
 def _add_products(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """Add a*b, (B, G, O, h, w), summed over O, to the total (B, G, h, w) in place."""
+    """Add a*b, summed over O, to the total in place.
+
+    a and b are (B, G, O, h, w), the total is (B, G, h, w).
+    """
     if a.shape[2] == 1:
         total.addcmul_(a[:, :, 0], b[:, :, 0])
     else:

@@ -8,7 +8,7 @@ from akyolo.sampling.positions import pad_if_even
 
 @checkpoint_class
 class OffsetConv(nn.Conv2d):
-    """A convolution with bias whose weight is initialised to zero.
+    """A convolution whose weight is initialised to zero.
 
     At the start the offsets of a tap are the same at all output positions. An even kernel has its extra tap below and
     right, as in `regular_grid`.
@@ -32,11 +32,18 @@ class OffsetConv(nn.Conv2d):
         super().__init__(c1, c2, kernel_size, stride, dilation * (kernel_size - 1) // 2, dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, c2, ceil(H/stride), ceil(W/stride)) from (B, c1, H, W)."""
+        """Compute the offsets.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+
+        Returns:
+            (B, c2, ceil(H/stride), ceil(W/stride)).
+        """
         return super().forward(pad_if_even(x, self.kernel_size[0], self.dilation[0]))
 
     def reset_parameters(self) -> None:
-        """Initialise the bias as PyTorch does, and the weight to zero.
+        """Initialise the bias as PyTorch does, the weight to zero.
 
         With `pretrained=False` upstream calls this on every layer after the operator is built.
         """
@@ -46,7 +53,10 @@ class OffsetConv(nn.Conv2d):
 
 @checkpoint_class
 class ZeroConv(OffsetConv):
-    """An OffsetConv whose bias is initialised to zero too: all offsets start at zero."""
+    """An OffsetConv whose offsets all start at zero.
+
+    Its bias is initialised to zero too.
+    """
 
     def reset_parameters(self) -> None:
         """Initialise weight and bias to zero."""
@@ -57,7 +67,10 @@ class ZeroConv(OffsetConv):
 
 @checkpoint_class
 class ZeroLinear(nn.Linear):
-    """A linear layer that is initialised to zero: all offsets start at zero."""
+    """A linear layer that is initialised to zero.
+
+    All offsets start at zero.
+    """
 
     def reset_parameters(self) -> None:
         """Initialise weight and bias to zero."""

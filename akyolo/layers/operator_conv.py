@@ -1,4 +1,7 @@
-"""The base class of most operators: upstream's Conv with another convolution."""
+"""The base class of most operators.
+
+It is upstream's Conv with an operator in place of the convolution.
+"""
 
 from typing import Any, ClassVar
 
@@ -38,7 +41,7 @@ class OperatorConv(Conv):
         self.conv = conv
 
     def raw(self, x: Tensor) -> Tensor:
-        """Return (B, c2, h, w), the operator alone, in any memory format.
+        """Apply the operator alone, before BN and activation.
 
         This is what is compared with the released code of the operator's authors.
 
@@ -59,7 +62,9 @@ class OperatorConv(Conv):
         return self.act(self.bn(self._operate(x)))
 
     def forward_fuse(self, x: Tensor) -> Tensor:
-        """Apply the operator and the activation, after `fuse()` has folded the BN into `conv`.
+        """Apply the operator and activation.
+
+        `fuse()` has folded the BN into `conv`.
 
         Args:
             x: (B, c1, H, W), floating point.

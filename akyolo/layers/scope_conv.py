@@ -1,4 +1,4 @@
-"""The layer that holds the weights of a deformable kernel, and the kernels sampled from them."""
+"""The scope of a deformable kernel, and kernels sampled from it."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,9 @@ from akyolo.sampling import regular_grid, sample
 
 @checkpoint_class
 class ScopeConv(nn.Conv2d):
-    """Hold the scope, the weights (c2, c1/groups, S, S) from which kernels are sampled.
+    """Hold the weights from which kernels are sampled.
+
+    These weights, (c2, c1/groups, S, S), are the scope.
 
     It is a convolution, so that `fuse()` can fold a BN into it. The weights are initialised as those of a k x k
     convolution.
@@ -56,7 +58,7 @@ class ScopeConv(nn.Conv2d):
         super().__init__(c1, c2, scope, stride, dilation=dilation, groups=groups, bias=False)
 
     def reset_parameters(self) -> None:
-        """Initialise the weights for k*k products per output, not for S*S."""
+        """Initialise the weights for k*k products per output."""
         super().reset_parameters()
         with torch.no_grad():
             self.weight.mul_(self.kernel_size[0] / self.taps_per_side)
@@ -64,7 +66,7 @@ class ScopeConv(nn.Conv2d):
     def forward(  # type: ignore[override]
         self, x: Tensor, operator: Callable[..., Tensor], *moves: Tensor, **arguments: Any
     ) -> Tensor:
-        """Return `operator(x, *moves, weight, stride, dilation, groups, **arguments)` plus the bias.
+        """Convolve x with kernels sampled from the scope.
 
         Args:
             x: (B, c1, H, W), floating point.
@@ -80,7 +82,9 @@ class ScopeConv(nn.Conv2d):
 
 
 def sampled_kernels(rotation: Tensor, weight: Tensor, rotation_groups: int = 1, clip: bool = True) -> Tensor:
-    """Sample kernels from the scope at (u, v) + (S - k)/2 + rotation.
+    """Sample kernels from the scope.
+
+    The positions are (u, v) + (S - k)/2 + rotation.
 
     Args:
         rotation: (B, 2*rotation_groups*N, h, w) with N = k*k, the channels in the order group, tap, (y, x), in steps of

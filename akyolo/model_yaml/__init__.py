@@ -1,4 +1,4 @@
-"""Compile a model YAML: lower its rows, then fill modules in."""
+"""Compile a model YAML: lower, then fill."""
 
 from akyolo.model_yaml.dump import model_yaml_text, row_text
 from akyolo.model_yaml.fill import Call, fill

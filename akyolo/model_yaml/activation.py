@@ -1,4 +1,7 @@
-"""Check the `activation:` of a model YAML, which upstream gives to `eval`."""
+"""Check the `activation:` of a model YAML.
+
+Upstream gives it to `eval`.
+"""
 
 import ast
 
@@ -36,7 +39,7 @@ def check_activation(text: object, location: str) -> None:
 
 
 def _is_plain_call(text: str) -> bool:
-    """Return whether a text calls a module of `torch.nn` with literals."""
+    """Return whether a text is `nn.<Module>(literals)`."""
     try:
         call = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError):

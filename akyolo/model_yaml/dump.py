@@ -1,4 +1,4 @@
-"""Write a model YAML as text with one row per line."""
+"""Write a model YAML, one row per line."""
 
 import sys
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ _ADDED_BY_READER = ("scale", "yaml_file", "source_file")  # for upstream and for
 
 
 class _NoAliases(yaml.SafeDumper):
-    """A dumper that writes a list again wherever it occurs again."""
+    """A dumper that writes no aliases.
+
+    It writes a list again wherever the list occurs again.
+    """
 
     def ignore_aliases(self, data: Any) -> bool:
         """Return that no value becomes an alias."""
@@ -18,7 +21,9 @@ class _NoAliases(yaml.SafeDumper):
 
 
 def model_yaml_text(cfg: Mapping[str, Any]) -> str:
-    """Return a model YAML as text, with one row per line.
+    """Return a model YAML as text.
+
+    There is one row per line.
 
     Keys that reading a file adds are left out.
 
@@ -33,7 +38,7 @@ def model_yaml_text(cfg: Mapping[str, Any]) -> str:
 
 
 def row_text(value: Any) -> str:
-    """Return a row, or another value, in one line.
+    """Return a row or value in one line.
 
     Example:
         >>> from akyolo.model_yaml import row_text
@@ -48,7 +53,7 @@ def row_text(value: Any) -> str:
 
 
 def _entry(key: Any, value: Any) -> str:
-    """Return a key at the top of the file with its value."""
+    """Return a key with its value."""
     lines = []
     if isinstance(value, dict):
         lines = [f"  {row_text(k)}: {row_text(v)}" for k, v in value.items()]

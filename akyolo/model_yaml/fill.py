@@ -1,4 +1,4 @@
-"""Put our modules in the place of the stand-ins that upstream built."""
+"""Replace the stand-ins that upstream built."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,9 @@ from akyolo.registry import OperatorSpec, operator
 
 @dataclass(frozen=True)
 class Call:
-    """What a module was called with, for the table of layers.
+    """What a module was called with.
+
+    The table of layers shows it.
 
     Args:
         repeats: number of modules.
@@ -56,7 +58,7 @@ def fill(layers: nn.Sequential, plan: Plan) -> dict[int, Call]:
 
 
 def _give_turns(layers: nn.Sequential) -> None:
-    """Give their numbers to modules that take turns over the layers.
+    """Give numbers to modules that take turns.
 
     Numbers count from 0. Such a module has a method `take_turn(number)`, which returns whether it took this turn.
     """
@@ -67,7 +69,7 @@ def _give_turns(layers: nn.Sequential) -> None:
 
 
 def _build(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Module, str, Call]:
-    """Return the module of a row, its class name, and its call."""
+    """Return a row's module, class name, and call."""
     own = [*row.args, *([dict(row.keywords)] if row.keywords else [])]
     class_name = f"{spec.source.__name__}.{spec.module.__qualname__}"  # says in which file it is
     if row.block:
@@ -84,6 +86,6 @@ def _build(stand_in: Any, row: PlannedRow, spec: OperatorSpec) -> tuple[nn.Modul
             f"here {decided[0]} and {decided[1]}",
             remedy="write the first repeat as its own row",
         )
-    modules = [spec.built(act, *decided, *row.args, **row.keywords) for _ in repeated]
+    modules = [spec.build(act, *decided, *row.args, **row.keywords) for _ in repeated]
     module = nn.Sequential(*modules) if len(modules) > 1 else modules[0]
     return module, class_name, Call(len(modules), [*decided, *own])

@@ -1,4 +1,7 @@
-"""Replace rows of ours by stand-ins that upstream's `parse_model` knows."""
+"""Replace our rows by stand-ins.
+
+Upstream's `parse_model` knows the stand-ins.
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -25,7 +28,7 @@ from akyolo.registry import OperatorSpec, is_registered, operator, operators, re
 
 
 def lower(cfg: Mapping[str, Any], upstream_modules: Collection[str]) -> tuple[Mapping[str, Any], Plan]:
-    """Check a model YAML and replace our rows by stand-ins.
+    """Return a model YAML with stand-ins.
 
     A stand-in has the same channels, stride and repeats as our module.
 
@@ -83,7 +86,7 @@ def _checked_row(row: Any, location: str, upstream_modules: Collection[str]) -> 
 
 
 def _check_name(name: str, location: str, upstream_modules: Collection[str]) -> None:
-    """Refuse a module that neither akyolo nor upstream has."""
+    """Refuse an unknown module."""
     block, inner = block_and_operator(name)
     if block:
         if block not in BLOCKS:
@@ -99,7 +102,10 @@ def _check_name(name: str, location: str, upstream_modules: Collection[str]) -> 
 
 
 def _is_library_module(name: str) -> bool:
-    """Return whether upstream finds this name in `torch.nn` or `torchvision.ops`."""
+    """Return whether a library has this module.
+
+    Upstream looks in `torch.nn` and `torchvision.ops`.
+    """
     library, _, attribute = name.rpartition(".")
     return (library == "nn" and hasattr(nn, attribute)) or library == "torchvision.ops"
 
@@ -112,7 +118,7 @@ def _check_source(source: Any, index: int, location: str) -> None:
 
 
 def _check_place(spec: OperatorSpec, source: Any, repeats: int, is_last: bool, location: str) -> None:
-    """Refuse a place or inputs that a module of ours cannot have.
+    """Refuse an impossible place or impossible inputs.
 
     A head ends the model. A head on several levels takes a list of rows, any other module takes one row.
     """
@@ -128,7 +134,7 @@ def _check_place(spec: OperatorSpec, source: Any, repeats: int, is_last: bool, l
 def _lower_row(
     spec: OperatorSpec, block: str | None, index: int, args: list[Any], cfg: Mapping[str, Any], location: str
 ) -> tuple[PlannedRow, list[Any]]:
-    """Return our row for the plan, and the arguments of its stand-in."""
+    """Return the planned row and its stand-in's arguments."""
     if block:
         positional, keywords = split_mapping(args)
         inner = _read_inner_keywords(spec, keywords, location)
@@ -145,7 +151,7 @@ def _lower_row(
 
 
 def _check_channels_and_stride(arguments: Mapping[str, Any], location: str) -> None:
-    """Refuse output channels or a stride that no convolution can have."""
+    """Refuse impossible output channels or an impossible stride."""
     channels, stride = arguments["c2"], arguments.get("stride", 1)
     if channels != "nc":
         check_number(f"output channels {channels!r}", channels, COUNTING, location=location)
@@ -153,7 +159,7 @@ def _check_channels_and_stride(arguments: Mapping[str, Any], location: str) -> N
 
 
 def _read_inner_keywords(spec: OperatorSpec, keywords: Mapping[str, Any], location: str) -> Mapping[str, Any]:
-    """Return the keywords of an operator inside a block, checked."""
+    """Return the keywords of an operator inside a block."""
     for key in ("c2", "stride"):
         if key in keywords:
             raise RowError(
@@ -166,7 +172,7 @@ def _read_inner_keywords(spec: OperatorSpec, keywords: Mapping[str, Any], locati
 
 
 def _from_top_level(value: Any, cfg: Mapping[str, Any], location: str) -> Any:
-    """Return the value that an argument of a head stands for.
+    """Return the value of a head's argument.
 
     `anchors` is the list at the top of the YAML. `nc` is only checked here; upstream reads it.
     """

@@ -1,4 +1,4 @@
-"""The rows of ours that `lower` keeps for `fill`."""
+"""The plan that `lower` makes for `fill`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

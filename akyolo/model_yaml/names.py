@@ -1,4 +1,4 @@
-"""Find the file and the scale that a model name means."""
+"""Find the file and scale of a name."""
 
 import re
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def find_model_yaml(name: str, packaged: Path) -> tuple[Path | None, str]:
 
 
 def scale_in(name: str) -> str:
-    """Return the scale letter in a model name, or "".
+    """Return the scale letter in a name, or "".
 
     Example:
         >>> from akyolo.model_yaml import scale_in
@@ -61,7 +61,7 @@ def name_without_scale(name: str) -> str:
 
 
 def _files_of_family(path: Path, match: re.Match[str] | None, folder: Path) -> Sequence[Path]:
-    """Return the files of this name with any scale letter."""
+    """Return the files of this name, any scale."""
     exact = folder / path.name
     if exact.is_file() or not match:
         return [exact] if exact.is_file() else []

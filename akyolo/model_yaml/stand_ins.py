@@ -1,4 +1,4 @@
-"""The modules that upstream builds in place of ours."""
+"""The modules that stand in for ours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from torch import nn
 
 @dataclass(frozen=True)
 class StandIn:
-    """A module of upstream with the channels and stride of ours.
+    """A module of upstream that replaces ours.
+
+    It has the same channels and stride.
 
     Args:
         row_args: gives the arguments of its row, from those of ours by name.

@@ -1,4 +1,4 @@
-"""Read the rows of a model YAML: modules and arguments."""
+"""Read the rows of a model YAML."""
 
 import ast
 import contextlib
@@ -18,7 +18,10 @@ _INSIDE = re.compile(r"^(?P<block>\w+)\((?P<operator>\w+)\)$")
 
 
 def source_of(cfg: Mapping[str, Any]) -> str:
-    """Return the file of a model YAML, for messages."""
+    """Return the file name of a model YAML.
+
+    Messages show it.
+    """
     return str(cfg.get("source_file") or cfg.get("yaml_file") or "model yaml")
 
 
@@ -37,7 +40,9 @@ def section(cfg: Mapping[str, Any], name: str, file: str) -> list[Any]:
 
 
 def split_row(row: Any, location: str) -> list[Any]:
-    """Return the source, repeats, module and arguments of a row.
+    """Return the four parts of a row.
+
+    They are its source, repeats, module and arguments.
 
     Raises:
         RowError: it is not a row.
@@ -48,7 +53,7 @@ def split_row(row: Any, location: str) -> list[Any]:
 
 
 def block_and_operator(name: str) -> tuple[str | None, str]:
-    """Split the name of a module with an operator inside.
+    """Split `C3(AKConv)` into block and operator.
 
     Example:
         >>> from akyolo.model_yaml.syntax import block_and_operator
@@ -60,7 +65,9 @@ def block_and_operator(name: str) -> tuple[str | None, str]:
 
 
 def grammar(spec: OperatorSpec) -> str:
-    """Return how a row of this operator is written, with its defaults.
+    """Return how an operator's row is written.
+
+    Defaults are shown.
 
     Example:
         >>> import akyolo
@@ -77,7 +84,7 @@ def grammar(spec: OperatorSpec) -> str:
 
 
 def bind(spec: OperatorSpec, args: list[Any], location: str) -> inspect.BoundArguments:
-    """Return the arguments of a row by the names of the constructor.
+    """Bind the arguments of a row to the constructor.
 
     Raises:
         RowError: a keyword that the constructor does not have, or too many or too few arguments.
@@ -97,7 +104,7 @@ def bind(spec: OperatorSpec, args: list[Any], location: str) -> inspect.BoundArg
 
 
 def split_mapping(args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments by place and those by name.
+    """Return arguments by place and by name.
 
     Example:
         >>> from akyolo.model_yaml.syntax import split_mapping
@@ -108,12 +115,15 @@ def split_mapping(args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def row_signature(spec: OperatorSpec) -> inspect.Signature:
-    """Return the constructor's signature without its first parameter, which upstream gives."""
+    """Return the signature that a row binds to.
+
+    It is the constructor's without its first parameter, which upstream gives.
+    """
     return inspect.Signature(list(spec.signature.parameters.values())[1:])
 
 
 def literal(value: Any) -> Any:
-    """Return the Python value of a text such as `None`.
+    """Return the value of a text like `None`.
 
     Rows of upstream write values so. Any other text stays as it is. Values inside a mapping are read too.
 
@@ -131,5 +141,5 @@ def literal(value: Any) -> Any:
 
 
 def _yaml(value: Any) -> str:
-    """Return a default value as a row would write it."""
+    """Return a default value as YAML."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""The operators: one file each, found and registered by being here."""
+"""The operators; importing this package registers them."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""AKConv: a convolution of any number of taps at learned positions.
+"""AKConv: any number of taps at learned positions.
 
 Paper: X. Zhang et al., "AKConv: Convolutional Kernel with Arbitrary Sampled Shapes and Arbitrary Number of
 Parameters", arXiv 2311.11587; published later as LDConv (linear deformable convolution), its second name here.
@@ -67,7 +67,9 @@ def akconv(
 @register("LDConv")
 @register()
 class AKConv(OperatorConv):
-    """A kernel of N taps at any initial shape, moved by learned offsets.
+    """A kernel of N taps with learned offsets.
+
+    The taps start at any initial shape.
 
     The number of parameters grows linearly with N.
 
@@ -138,7 +140,10 @@ class AKConv(OperatorConv):
         return iter(()) if self.offset_conv is None else self.offset_conv.parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Load the weights, also under the names of the released AKConv and LDConv."""
+        """Load the weights, also under released names.
+
+        The released AKConv and LDConv call some layers by other names.
+        """
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key.removeprefix(prefix)
             for released, ours in RELEASED_NAMES.items():

@@ -1,4 +1,4 @@
-"""CondConv: each image is convolved with its own mixture of kernels.
+"""CondConv: each image has its own mixture of kernels.
 
 Paper: B. Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient Inference", NeurIPS 2019, arXiv
 1904.04971 (first called soft conditional computation).
@@ -58,7 +58,9 @@ def cond_conv(
 def _convolve_with_mixed_kernels(
     x: Tensor, routing: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int
 ) -> Tensor:
-    """Mix the kernels, then convolve once, with the batch as groups.
+    """Mix the kernels, then convolve once.
+
+    The images are groups of one convolution.
 
     The kernels are mixed in the precision of the layer: rounding a kernel after mixing adds no more error than storing
     it in that precision.
@@ -75,7 +77,7 @@ def _convolve_with_mixed_kernels(
 def _convolve_with_all_experts(
     x: Tensor, routing: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int
 ) -> Tensor:
-    """Convolve a copy of the input for each expert, scaled by its routing.
+    """Convolve one scaled input for each expert.
 
     The result is the same, for E times the work.
     """
@@ -112,13 +114,21 @@ class ExpertConv(nn.Conv2d):
             self.weight.mul_(self.experts**0.5)
 
     def forward(self, x: Tensor, routing: Tensor) -> Tensor:  # type: ignore[override]
-        """Return (B, c2, h, w) from x (B, c1, H, W) and routing (B, experts)."""
+        """Convolve each image with its mixture of experts.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+            routing: (B, experts), the weight of each expert for each image.
+
+        Returns:
+            (B, c2, h, w).
+        """
         return cond_conv(x, routing, self.weight, self.bias, self.stride[0], self.groups)
 
 
 @register()
 class CondConv(OperatorConv):
-    """A convolution whose kernel is mixed from experts for each image.
+    """A convolution that mixes its kernel for each image.
 
     It has the capacity of all experts at about the cost of one. A captured graph (an export, a trace) has the cost of
     all of them.

@@ -1,4 +1,4 @@
-"""DeformConv and ModulatedDeformConv: convolutions whose taps have learned offsets.
+"""DeformConv and ModulatedDeformConv: taps with learned offsets.
 
 Paper: J. Dai et al., "Deformable Convolutional Networks", arXiv 1703.06211 (v1, ICCV 2017); X. Zhu et al., "Deformable
 ConvNets v2: More Deformable, Better Results", arXiv 1811.11168 (v2, CVPR 2019).
@@ -39,7 +39,7 @@ def deform_conv(
     dilation: int = 1,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Convolve `x` with a kernel whose taps are moved by offsets.
+    """Convolve `x` with taps moved by offsets.
 
     On a CPU, and whenever a graph is captured, this uses our sampler, which takes a fraction of the time of
     torchvision's kernel (`akyolo bench ops --op DeformConv`; figures in docs/measurements.md). On CUDA it uses
@@ -86,7 +86,10 @@ def deform_by_sampling(
     dilation: int,
     mask: Tensor | None,
 ) -> Tensor:
-    """Return what `deform_conv` returns, by `akyolo.sampling`, in any memory format."""
+    """Compute `deform_conv` by `akyolo.sampling`.
+
+    The result has any memory format.
+    """
     k, taps = weight.shape[-1], weight.shape[-1] ** 2
     parts, groups = int(offset.shape[1] // (2 * taps)), int(x.shape[1] // weight.shape[1])
     grouped = rearrange(offset, "b (g n yx) h w -> (b g) (yx n) h w", g=parts, yx=2)
@@ -108,7 +111,9 @@ def deform_by_torchvision(
     dilation: int,
     mask: Tensor | None,
 ) -> Tensor:
-    """Return what `deform_conv` returns, by torchvision's kernel, in any memory format.
+    """Compute `deform_conv` by torchvision's kernel.
+
+    The result has any memory format.
 
     It computes in at least float32.
     """
@@ -137,7 +142,9 @@ def deform_by_torchvision(
 
 @checkpoint_class
 class DeformedConv(nn.Conv2d):
-    """Hold the weight of `deform_conv`, (c2, c1/groups, k, k), as a convolution without bias.
+    """Hold the weight of `deform_conv` as a convolution.
+
+    It is (c2, c1/groups, k, k), without bias.
 
     So profilers count it, `fuse()` can fold a BN into it, and the weight of a trained plain convolution fits.
 
@@ -158,18 +165,27 @@ class DeformedConv(nn.Conv2d):
     def forward(  # type: ignore[override]
         self, x: Tensor, offset: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """Return (B, c2, h, w) from x (B, c1, H, W), and offset and mask (B, .., h, w)."""
+        """Convolve x with taps moved by offsets.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+            offset: as `deform_conv` takes it.
+            mask: as `deform_conv` takes it.
+
+        Returns:
+            (B, c2, h, w).
+        """
         return deform_conv(x, offset, self.weight, self.bias, **self.geometry, mask=mask)
 
     @property
     def geometry(self) -> dict[str, int]:
-        """Return stride, padding and dilation as `deform_conv` takes them."""
+        """Return stride, padding and dilation."""
         return {"stride": self.stride[0], "padding": int(self.padding[0]), "dilation": self.dilation[0]}
 
 
 @register()
 class DeformConv(OperatorConv):
-    """Deformable convolution (DCNv1): k x k taps with learned offsets.
+    """Deformable convolution (DCNv1): taps with learned offsets.
 
     Parameters: c1*c2*kernel_size**2//groups + 2*c2 + (c1*kernel_size**2 + 1)*2*offset_groups*kernel_size**2: mixing
     weights, BN, offset convolution.

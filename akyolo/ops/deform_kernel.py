@@ -1,4 +1,4 @@
-"""Deformable kernels: convolutions that sample a kernel of their own from a larger one.
+"""Deformable kernels: a sampled kernel for each output position.
 
 Paper: H. Gao et al., "Deformable Kernels: Adapting Effective Receptive Fields for Object Deformation", ICLR 2020,
 arXiv 1910.02940.
@@ -41,7 +41,7 @@ def deform_kernel(
     rotation_groups: int = 1,
     clip: bool = True,
 ) -> Tensor:
-    """Convolve with a kernel of its own at every output position.
+    """Convolve with another kernel at every output position.
 
     Args:
         x: (B, C, H, W), floating point.
@@ -84,7 +84,7 @@ def deform_kernel_conv(
     rotation_groups: int = 1,
     clip: bool = True,
 ) -> Tensor:
-    """Convolve as `deform_kernel` does, with taps that are moved by offsets too.
+    """Convolve as `deform_kernel`, with offsets too.
 
     Args:
         x: (B, C, H, W), floating point; zeros outside.
@@ -123,7 +123,7 @@ def deform_kernel_conv(
 
 @register()
 class DeformKernel(OperatorConv):
-    """A convolution with a sampled kernel of its own at every output position (local).
+    """A convolution that samples a kernel for each position.
 
     A dense convolution of the input computes the rotations; there are no offsets. The paper trains that convolution at
     1e-2 (ResNet-50-DW) or 1e-1 (MobileNet-V2) times the learning rate: `offset_lr`. Profilers count the scope as a

@@ -1,4 +1,4 @@
-"""DSConv, dynamic snake convolution: a line of taps with cumulative sideways offsets.
+"""DSConv, dynamic snake convolution: a line of taps that bends.
 
 Paper: Y. Qi et al., "Dynamic Snake Convolution based on Topological Geometric Constraints for Tubular Structure
 Segmentation", ICCV 2023, arXiv 2307.08388.
@@ -69,7 +69,9 @@ def snake_positions(offset: Tensor, axis: str, stride: int = 1, extend_scope: fl
 
 
 def _outward_sum(steps: Tensor) -> Tensor:
-    """Return cumulative sums over the taps (B, K, h, w), from the centre to both ends.
+    """Return cumulative sums from the centre outwards.
+
+    The steps are (B, K, h, w), K taps.
 
     The centre itself is 0.
     """
@@ -121,7 +123,9 @@ def dsconv(
 
 @register()
 class DSConv(nn.Module):
-    """A kernel along x or y whose offsets accumulate from tap to tap.
+    """A line of taps whose offsets accumulate.
+
+    The line lies along x or y.
 
     It is made for thin and winding structures.
 
@@ -236,6 +240,9 @@ class DSConv(nn.Module):
 
 
 def _groups(channels: int) -> int:
-    """Return the largest number of equal groups of at least four channels (1 if c2 < 4)."""
+    """Return the number of groups of the output's GN.
+
+    It is the largest number of equal groups of at least four channels, and 1 for fewer than four channels.
+    """
     most = max(1, channels // CHANNELS_PER_GROUP)
     return max(groups for groups in range(1, most + 1) if channels % groups == 0)

@@ -1,4 +1,4 @@
-"""GlobalDeformKernel: each image is convolved with a kernel of its own, sampled from a larger one.
+"""GlobalDeformKernel: a sampled kernel for each image.
 
 Paper: H. Gao et al., "Deformable Kernels: Adapting Effective Receptive Fields for Object Deformation", ICLR 2020,
 arXiv 1910.02940.
@@ -36,7 +36,7 @@ def global_deform_kernel(
     dilation: int = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve each image with a kernel of its own.
+    """Convolve each image with its own kernel.
 
     Args:
         x: (B, C, H, W), floating point.
@@ -70,7 +70,10 @@ def global_deform_kernel(
 
 
 def _multiply_taps(x: Tensor, kernels: Tensor, stride: int, dilation: int, groups: int) -> Tensor:
-    """Convolve x with kernels (B, O, I, N, 1, 1) as a matrix product for each image."""
+    """Convolve by one matrix product for each image.
+
+    The kernels are (B, O, I, N, 1, 1).
+    """
     h, w = ((length - 1) // stride + 1 for length in x.shape[-2:])
     padded, windows = regular_taps(x, math.isqrt(kernels.shape[3]), stride, dilation, h, w)
     taps = torch.stack([padded[window] for window in windows])
@@ -81,7 +84,7 @@ def _multiply_taps(x: Tensor, kernels: Tensor, stride: int, dilation: int, group
 
 @register()
 class GlobalDeformKernel(OperatorConv):
-    """A convolution with a sampled kernel of its own for each image (global).
+    """A convolution that samples a kernel for each image.
 
     A linear layer computes the rotations from the mean of the input; there are no offsets. The paper trains that layer
     at 1e-2 (ResNet-50-DW) or 1e-1 (MobileNet-V2) times the learning rate: `offset_lr`.

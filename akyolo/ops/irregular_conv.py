@@ -1,4 +1,4 @@
-"""IrregularConv: a convolution whose tap positions are learned, the same for every input.
+"""IrregularConv: learned tap positions, the same for every input.
 
 Paper: J. Ma, W. Wang and L. Wang, "Irregular Convolutional Neural Networks" (ICNN), arXiv 1706.07966.
 
@@ -74,7 +74,7 @@ def irregular_conv(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | 
 
 
 def _convolve_samples(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
-    """Sample each channel of each image at its own positions, and mix the samples."""
+    """Sample each channel at its own positions and mix."""
     b, c, *size = x.shape
     h, w = ((length - 1) // stride + 1 for length in size)
     offset = rearrange(positions, "... n yx -> ... (yx n) 1 1").expand(c, -1, h, w)
@@ -85,7 +85,9 @@ def _convolve_samples(x: Tensor, positions: Tensor, weight: Tensor, bias: Tensor
 
 
 def dense_kernel(positions: Tensor, weight: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
-    """Distribute the weight of each tap to the four pixels around its position.
+    """Return the kernel of the equal plain convolution.
+
+    The weight of each tap is distributed to the four pixels around its position.
 
     Args:
         positions: (C, N, 2), (1, N, 2) or (N, 2), row y then column x, in pixels.
@@ -115,7 +117,12 @@ def dense_kernel(positions: Tensor, weight: Tensor, before: Sequence[int], after
 
 
 def _on_pixels(p: Tensor, first: int, last: int) -> Tensor:
-    """Return the bilinear weights of positions p (..., N) on one axis.
+    """Return bilinear weights on one axis.
+
+    Args:
+        p: positions (..., N).
+        first: the first pixel.
+        last: the last pixel.
 
     Returns:
         (..., N, pixels), for the pixels first..last.
@@ -127,7 +134,9 @@ def _on_pixels(p: Tensor, first: int, last: int) -> Tensor:
 
 
 def _reach(positions: Tensor, height: int, width: int) -> tuple[list[int], list[int]]:
-    """Return the pixels (y, x) from the centre to the first and to the last row and column.
+    """Return how far the taps reach, in pixels (y, x).
+
+    The first pair is above and left of the centre, the second below and right.
 
     Taps that are outside of every position of the map are left out.
     """
@@ -142,7 +151,7 @@ def _reach(positions: Tensor, height: int, width: int) -> tuple[list[int], list[
 
 
 def clamped_step(new: Tensor, last: Tensor, epsilon: float) -> Tensor:
-    """Clamp positions after a step to the pixels around the last positions.
+    """Clamp positions to the pixels around the last ones.
 
     Args:
         new: positions as the optimizer proposes them, in pixels, any shape.
@@ -165,7 +174,9 @@ def clamped_step(new: Tensor, last: Tensor, epsilon: float) -> Tensor:
 
 @checkpoint_class
 class IrregularLayer(nn.Conv2d):
-    """Hold the weight of `irregular_conv`, (c2, c1, k, k), as a convolution without bias.
+    """Hold the weight of `irregular_conv` as a convolution.
+
+    It is (c2, c1, k, k), without bias.
 
     So profilers count it, and `fuse()` can fold a BN into it.
 
@@ -181,13 +192,21 @@ class IrregularLayer(nn.Conv2d):
         super().__init__(c1, c2, kernel_size, stride, bias=False)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # type: ignore[override]
-        """Return (B, c2, h, w) from x (B, c1, H, W) and positions (c1 or 1, k*k, 2)."""
+        """Convolve x with taps at the positions.
+
+        Args:
+            x: (B, c1, H, W), floating point.
+            positions: (c1 or 1, k*k, 2), row y then column x, in pixels.
+
+        Returns:
+            (B, c2, h, w).
+        """
         return irregular_conv(x, positions, self.weight, self.bias, self.stride[0])
 
 
 @register()
 class IrregularConv(OperatorConv):
-    """A convolution that learns a kernel shape for each input channel.
+    """A convolution that learns its shape for each channel.
 
     After training the shapes are fixed. The training argument `offset_lr` multiplies the learning rate of the
     positions. The paper trains them with SGD at 50, and the weights at 0.001: `offset_lr=50000`. A step of Adam has the
@@ -265,7 +284,9 @@ class IrregularConv(OperatorConv):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Clamp the positions against those of the last forward pass in training (eq. 7).
+        """Clamp the positions after an optimizer step (eq. 7).
+
+        The bounds come from the positions of the last forward pass in training.
 
         Without a step since then, as when gradients are accumulated, nothing changes. The graph of that pass saves no
         positions, only values computed from them, so writing here leaves its gradients correct.
@@ -278,14 +299,23 @@ class IrregularConv(OperatorConv):
         yield self.positions
 
     def undecayed_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters without weight decay, which would pull all taps to the centre."""
+        """Yield the parameters without weight decay.
+
+        Weight decay would pull all taps to the centre.
+        """
         yield self.positions
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the last positions: a copy has used none yet."""
+        """Return the state without the last positions.
+
+        A copy has not used any positions yet.
+        """
         return {**self.__dict__, "_buffers": {**self._buffers, "last_positions": None}}
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Load the weights; positions that are loaded are not an optimizer step."""
+        """Load the weights.
+
+        Loaded positions are not the result of an optimizer step, so they are not clamped.
+        """
         self.last_positions = None
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -25,7 +25,7 @@ from akyolo.upstream_blocks import Conv
 
 
 def rfaconv(features: Tensor, scores: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Weight the taps of each receptive field by attention and mix them.
+    """Weight taps by attention and mix them.
 
     Args:
         features: (B, C, N, h, w), floating point: the features of N taps.
@@ -50,7 +50,7 @@ def rfaconv(features: Tensor, scores: Tensor, weight: Tensor, bias: Tensor | Non
 
 @register()
 class RFAConv(OperatorConv):
-    """A convolution that weights the taps of each receptive field by attention.
+    """A convolution that weights its taps by attention.
 
     Its kernel therefore differs from position to position.
 

@@ -1,4 +1,4 @@
-"""Compute positions, sample feature maps there, and convolve the samples."""
+"""Sample and convolve feature maps at any positions."""
 
 from akyolo.sampling.bilinear import PADDING_MODES, call_in_sampling_format, captures_a_graph, sample
 from akyolo.sampling.memory_formats import call_in_format, keeps_memory_format

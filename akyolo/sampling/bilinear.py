@@ -55,7 +55,9 @@ def sample(x: Tensor, positions: Tensor, padding_mode: str = "zeros") -> Tensor:
 
 
 def call_in_sampling_format(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return `function(x)`, computed in the memory format that `sample` reads fastest.
+    """Call a function in the fastest memory format.
+
+    It is the format that `sample` reads fastest.
 
     On a CPU this is `channels_last`; elsewhere it is the format that x has.
 
@@ -82,11 +84,14 @@ def _uses_grid_sample(x: Tensor) -> bool:
 
 
 class _WeightedSums(torch.autograd.Function):
-    """Sample x (B, C, H, W) at positions (B, N, h, w, 2), with zeros outside."""
+    """Sample by weighted sums, with zeros outside.
+
+    x (B, C, H, W) and positions (B, N, h, w, 2) give (B, C, N, h, w).
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, positions: Tensor) -> Tensor:
-        """Return (B, C, N, h, w): sums of four rows of the (B*H*W, C) table of pixels."""
+        """Sum four rows of the (B*H*W, C) table of pixels."""
         ctx.save_for_backward(x, positions)
         pixels, weights = _four_corners(positions, *x.shape[-2:])
         samples = F.embedding_bag(pixels, _table(x, positions.dtype), per_sample_weights=weights, mode="sum")
@@ -96,7 +101,10 @@ class _WeightedSums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Compute the corners again: saving them would take more memory than the samples."""
+        """Compute the corners again, and return gradients.
+
+        Saving the corners would take more memory than the samples.
+        """
         x, positions = ctx.saved_tensors
         rows = rearrange(grad, "b c n h w -> (b h w n) c").to(positions.dtype).contiguous()
         with torch.enable_grad():
@@ -118,7 +126,7 @@ def _table(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _products(rows: Tensor, table: Tensor, pixels: Tensor) -> Tensor:
-    """Return the inner product of each row (M, C) with each of its four pixels, (M, 4).
+    """Return the gradients (M, 4) of the weights.
 
     These are the gradients of the weights.
     """
@@ -129,7 +137,9 @@ def _products(rows: Tensor, table: Tensor, pixels: Tensor) -> Tensor:
 
 
 def _scatter(rows: Tensor, pixels: Tensor, weights: Tensor, count: int) -> Tensor:
-    """Return (count, C): each row (M, C) added to its four pixels (M, 4) by its weights.
+    """Add each row to its four pixels by its weights.
+
+    Rows (M, C) and pixels (M, 4) give (count, C).
 
     This is a weighted sum again, now one for each pixel, of samples.
     """
@@ -144,7 +154,9 @@ def _scatter(rows: Tensor, pixels: Tensor, weights: Tensor, count: int) -> Tenso
 
 
 def _four_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the four pixels (M, 4) of each position, as rows of the table, and their weights.
+    """Return the four pixels of each position, and their weights.
+
+    Both are (M, 4); a pixel is a row of the table.
 
     The positions are in the order b, h, w, n.
     """
@@ -165,7 +177,10 @@ def _four_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, T
 
 
 def _two_nearest(p: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
-    """Return (index, weight) of the pixels left and right of `p` on one axis; weight 0 outside."""
+    """Return the two nearest pixels on one axis.
+
+    Each is (index, weight), with weight 0 outside.
+    """
     # infinities become NaN, and far positions become small enough for an index
     p = (p + p.detach() * 0).clamp(-2, length + 1)
     left = p.detach().floor()
@@ -177,7 +192,7 @@ def _two_nearest(p: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _grid_sample(x: Tensor, positions: Tensor) -> Tensor:
-    """Return what `_WeightedSums` returns, by `grid_sample`."""
+    """Sample by `grid_sample`, with zeros outside."""
     height, width = x.shape[-2:]
     rows, columns = (
         (p + p * 0).clamp(min=-2).clamp(max=length + 1)
@@ -192,7 +207,10 @@ def _grid_sample(x: Tensor, positions: Tensor) -> Tensor:
 
 
 def _clamp_to_map(positions: Tensor, height: int, width: int) -> Tensor:
-    """Clamp to [0, L-1], with gradient 0 at both limits; what is not finite becomes NaN."""
+    """Clamp positions to [0, L-1].
+
+    The gradient is 0 at both limits; what is not finite becomes NaN.
+    """
     return torch.stack(
         [
             torch.where((p > 0) & (p < length - 1), p, (p.detach() + p.detach() * 0).clamp(min=0).clamp(max=length - 1))
@@ -203,7 +221,9 @@ def _clamp_to_map(positions: Tensor, height: int, width: int) -> Tensor:
 
 
 def _official_weight(positions: Tensor, x: Tensor) -> Tensor:
-    """Return 2 to the number of axes on which a position is outside, (B, 1, N, h, w).
+    """Return the factors of the released border weights.
+
+    They are 2 to the number of axes on which a position is outside, (B, 1, N, h, w).
 
     There both corners of the released code are the same pixel, each with weight 1.
     """

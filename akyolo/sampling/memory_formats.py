@@ -16,7 +16,7 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 def keeps_memory_format(inside: torch.memory_format | None = None) -> Callable[[Function], Function]:
-    """Decorate a function so that it returns the memory format of its input.
+    """Make a function return its input's memory format.
 
     Args:
         inside: the memory format in which the function gets its first argument; None for the one it has.
@@ -66,7 +66,7 @@ def call_in_format(
 
 
 class _Convert(torch.autograd.Function):
-    """Convert a feature map to a memory format, and its gradient back."""
+    """Convert a feature map, and its gradient back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, to: torch.memory_format) -> Tensor:
@@ -81,13 +81,19 @@ class _Convert(torch.autograd.Function):
 
 
 def _memory_format(x: Tensor) -> torch.memory_format:
-    """Return `channels_last` if x (B, C, H, W) has only that format, else `contiguous_format`."""
+    """Return the memory format of x (B, C, H, W).
+
+    It is `channels_last` only if x does not have `contiguous_format` too.
+    """
     channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def _convert(x: Tensor, to: torch.memory_format) -> Tensor:
-    """Return x (B, C, H, W) in memory format `to`; its gradient keeps the format of x."""
+    """Return x (B, C, H, W) in memory format `to`.
+
+    Its gradient keeps the format of x.
+    """
     if _has_format(x, to):
         return x
     return _Convert.apply(x, to) if torch.is_grad_enabled() and x.requires_grad else _copy(x, to)
@@ -99,7 +105,9 @@ def _copy(x: Tensor, to: torch.memory_format) -> Tensor:
 
 
 def _has_format(x: Tensor, to: torch.memory_format) -> bool:
-    """Return whether x has this memory format, and the batch its regular stride.
+    """Return whether x has this memory format.
+
+    The batch must have its regular stride too.
 
     PyTorch allows any stride of a batch of 1. Some of them make the backward pass of BatchNorm wrong.
     """

@@ -45,7 +45,7 @@ def algorithm1(num_param: int) -> tuple[Point, ...]:
 
 
 def regular_grid(kernel_size: int, dilation: int = 1, padding: int | None = None) -> tuple[Point, ...]:
-    """Return the k x k taps of a plain convolution, row by row.
+    """Return the k x k taps of a plain convolution.
 
     Args:
         kernel_size: side k of the kernel.
@@ -67,7 +67,7 @@ def regular_grid(kernel_size: int, dilation: int = 1, padding: int | None = None
 
 
 def pad_if_even(x: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
-    """Add the row and column of zeros that an even kernel needs.
+    """Add the zeros that an even kernel needs.
 
     With padding dilation*(k - 1)//2, a convolution or pooling of the result has its taps where `regular_grid` has them.
     Its output is (ceil(H/stride), ceil(W/stride)) for any kernel size.
@@ -138,7 +138,9 @@ def _read_points(points: Sequence[Sequence[float]]) -> tuple[Point, ...]:
 
 
 def kernel_positions(offset: Tensor, shape: Sequence[Point], stride: int) -> Tensor:
-    """Return the absolute positions of the taps, (i*s, j*s) + shape[n] + offset[n].
+    """Return the absolute positions of the taps.
+
+    They are (i*s, j*s) + shape[n] + offset[n].
 
     Args:
         offset: (B, 2N, h, w), N rows (y) then N columns (x), in pixels.

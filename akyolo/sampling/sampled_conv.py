@@ -50,7 +50,7 @@ def sampled_conv(
 
 
 def mix(samples: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1) -> Tensor:
-    """Return the weighted sum of the samples over taps and channels.
+    """Sum weighted samples over taps and channels.
 
     It equals an (N, 1) convolution of the taps stacked along rows, computed as a 1x1 convolution of N*C channels.
 

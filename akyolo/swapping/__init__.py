@@ -1,4 +1,4 @@
-"""Edit a model YAML by rules: which convolutions become which operator."""
+"""Edit a model YAML by rules."""
 
 from akyolo.swapping.rewrite import ChangedRow, swap
 from akyolo.swapping.rule import SwapRule

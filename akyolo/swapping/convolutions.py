@@ -1,4 +1,4 @@
-"""The convolutions of a row that a swap may replace.
+"""The convolutions that a swap may replace.
 
 Three kinds of rows hold such convolutions. Each is a class: `read` takes from a row what a swap keeps of it, and
 `write` returns the row with another operator.
@@ -46,7 +46,7 @@ class Row:
     location: str
 
     def replace(self, module: str, *args: Any) -> list[Any]:
-        """Return a new row with the same source and repeats."""
+        """Return this row with another module."""
         return copy.deepcopy([self.source, self.repeats, module, [*args]])
 
 
@@ -66,7 +66,7 @@ def read_row(row: Any, location: str) -> Row:
 
 @dataclass(frozen=True)
 class ConvRow:
-    """A row with a `Conv`, or with an operator in its place.
+    """A row with a `Conv` or an operator.
 
     It is a 3x3, or a 1x1 of stride 1.
 
@@ -82,7 +82,9 @@ class ConvRow:
 
     @classmethod
     def read(cls, row: Row, pointwise: bool) -> "ConvRow | None":
-        """Return the 1x1 if `pointwise`, else the 3x3; None without it.
+        """Return the convolution of a row, or None.
+
+        It is a 1x1 if `pointwise`, else a 3x3.
 
         Raises:
             RowError: arguments that the operator in the row does not have.
@@ -104,7 +106,7 @@ class ConvRow:
         return cls(bound.arguments["c2"], stride, role) if is_pointwise == pointwise else None
 
     def write(self, row: Row, rule: BoundRule) -> list[Any]:
-        """Return the row with the operator of the rule in its place.
+        """Return the row with the rule's operator.
 
         Raises:
             RowError: an operator that cannot have the stride of the row, or that could not be swapped back.
@@ -125,12 +127,12 @@ class ConvRow:
 
 @dataclass(frozen=True)
 class CspBlock:
-    """A row with a CSP block, plain or with an operator inside.
+    """A row with a CSP block of upstream.
 
-    A swap replaces the second convolution of each bottleneck.
+    It is plain or has an operator inside. A swap replaces the second convolution of each bottleneck.
 
     Args:
-        name: of the block, such as `C2f`.
+        name: the name of the block, such as `C2f`.
         args: the arguments of the block, without the mapping of an operator.
     """
 
@@ -140,7 +142,10 @@ class CspBlock:
 
     @classmethod
     def read(cls, row: Row, pointwise: bool) -> "CspBlock | None":
-        """Return the block; None without one, or if `pointwise`."""
+        """Return the block of a row, or None.
+
+        With `pointwise` there is none.
+        """
         if pointwise:
             return None
         if row.block:
@@ -148,7 +153,7 @@ class CspBlock:
         return cls(row.module, row.args) if row.module in BLOCKS and row.spec is None else None
 
     def write(self, row: Row, rule: BoundRule) -> list[Any]:
-        """Return the row with the operator of the rule inside its block."""
+        """Return the row with the rule's operator."""
         if rule.spec is None:
             return row.replace(self.name, *self.args)
         by_name = rule.arguments[self.role].by_name
@@ -173,7 +178,9 @@ class BlockKeyword:
 
     @classmethod
     def read(cls, row: Row, pointwise: bool) -> "BlockKeyword | None":
-        """Return the `pointwise` or the depthwise convolutions; None without them.
+        """Return the convolutions of a row, or None.
+
+        They are pointwise if `pointwise`, else depthwise.
 
         Raises:
             RowError: arguments that the block does not have.
@@ -185,7 +192,7 @@ class BlockKeyword:
         return cls(*split_mapping(row.args), role)
 
     def write(self, row: Row, rule: BoundRule) -> list[Any]:
-        """Return the row with the operator of the rule under its keyword.
+        """Return the row with the rule's operator.
 
         For a plain convolution, the keyword is left out.
         """
@@ -201,10 +208,10 @@ Convolution = ConvRow | CspBlock | BlockKeyword
 
 
 def read_convolution(row: Row, pointwise: bool) -> Convolution | None:
-    """Return what a swap may replace in a row, or None.
+    """Return a row's replaceable convolutions, or None.
 
     Args:
-        row: of a model YAML.
+        row: a row of a model YAML.
         pointwise: true for 1x1 convolutions; else 3x3 convolutions are read, depthwise or over all channels.
 
     Raises:
@@ -215,9 +222,9 @@ def read_convolution(row: Row, pointwise: bool) -> Convolution | None:
 
 
 def _is_plain(args: list[Any], kernel_size: int) -> bool:
-    """Return whether a `Conv` has only a kernel size and a stride.
+    """Return whether a `Conv` is plain.
 
-    A 3x3 has [c2, 3] or [c2, 3, stride], a 1x1 has [c2, 1] or [c2, 1, 1].
+    A plain 3x3 has [c2, 3] or [c2, 3, stride], a plain 1x1 has [c2, 1] or [c2, 1, 1].
     """
     if len(args) not in (2, 3) or args[1] not in WHOLE or args[1] != kernel_size:
         return False

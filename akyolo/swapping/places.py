@@ -1,4 +1,4 @@
-"""The places that a rule may name, and the rows they select."""
+"""The places that a rule may name."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _NUMBERS = re.compile(r"\s*[0-9]+\s*(,\s*[0-9]+\s*)*")
 def select_rows(
     where: str, rows: Sequence[Row], convolutions: Mapping[int, Convolution], backbone: int, file: str
 ) -> list[int]:
-    """Return the numbers of the rows that a rule changes, in order.
+    """Return the row numbers that a rule selects.
 
     Args:
         where: a key of PLACES, or row numbers.

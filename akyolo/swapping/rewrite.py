@@ -1,4 +1,4 @@
-"""Swap convolutions of a model YAML for an operator, or back."""
+"""Swap convolutions of a model YAML."""
 
 import copy
 from collections.abc import Mapping
@@ -20,7 +20,9 @@ class ChangedRow(NamedTuple):
 
 
 def swap(cfg: Mapping[str, Any], rule: SwapRule) -> tuple[dict[str, Any], list[ChangedRow]]:
-    """Write the operator of a rule into the rows that it names.
+    """Return a model YAML with the rule's operator.
+
+    The operator is written into the rows that the rule names.
 
     Channels, strides and sources of the rows stay as they are.
 

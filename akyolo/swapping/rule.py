@@ -1,4 +1,4 @@
-"""Bind the rule of a swap to the constructor of its operator."""
+"""Bind the rule of a swap."""
 
 import copy
 import inspect
@@ -21,7 +21,7 @@ _TRIAL_CHANNELS = 16
 
 @dataclass(frozen=True)
 class SwapRule:
-    """What to write where, as the user says it.
+    """The rule of a swap: what to write where.
 
     Args:
         op: a registered operator that stands in for `Conv`, or `Conv` itself to swap back.
@@ -40,7 +40,7 @@ class SwapRule:
 
 @dataclass(frozen=True)
 class RoleArguments:
-    """The arguments of an operator for convolutions of one role.
+    """The arguments of an operator for one role.
 
     Args:
         positional: those that follow c2 in a row, in order.
@@ -71,7 +71,9 @@ class BoundRule:
 
 
 def find_operator(name: str) -> OperatorSpec | None:
-    """Return the operator that a rule names; None for the plain convolution.
+    """Return the operator of a name.
+
+    It is None for the plain convolution.
 
     Raises:
         RowError: there is no such operator; the message names the closest.
@@ -83,7 +85,7 @@ def find_operator(name: str) -> OperatorSpec | None:
 
 
 def bind_rule(rule: SwapRule, spec: OperatorSpec | None, roles: Collection[str]) -> BoundRule:
-    """Return the rule bound to the constructor of its operator.
+    """Bind a rule to its operator's constructor.
 
     Args:
         rule: what the user says.
@@ -104,7 +106,10 @@ def bind_rule(rule: SwapRule, spec: OperatorSpec | None, roles: Collection[str])
 
 
 def _check_plain(rule: SwapRule, role: str) -> None:
-    """Refuse arguments that a plain convolution of this role cannot have."""
+    """Refuse arguments of a plain convolution.
+
+    It can only have the kernel size of its role.
+    """
     size = KERNEL_SIZES.get(role, 3)
     if rule.keywords or rule.args not in [(size,), *([()] if role != DENSE else [])]:
         raise RowError(
@@ -167,14 +172,17 @@ def _complete(
 
 
 def without_kernel_size(by_name: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the arguments without the kernel size."""
+    """Return the arguments without the kernel size.
+
+    They are a copy.
+    """
     return {name: copy.deepcopy(value) for name, value in by_name.items() if name != "kernel_size"}
 
 
 def _check_complete(
     rule: SwapRule, spec: OperatorSpec, parameters: Mapping[str, inspect.Parameter], by_name: Mapping[str, Any]
 ) -> None:
-    """Refuse a rule that leaves out an argument without a default."""
+    """Refuse a rule without a required argument."""
     missing = [name for name, p in parameters.items() if _is_required(p) and name not in (*by_name, "stride")]
     if missing:
         raise RowError(
@@ -192,7 +200,7 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 
 def _check_values(spec: OperatorSpec, by_name: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Build the operator once, to refuse values that it cannot have.
+    """Refuse values that the operator cannot have.
 
     It is built without memory. Its number of channels is one that every integer of the rule divides. Whether the
     channels of the rows fit is checked when the model is built.

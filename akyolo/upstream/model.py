@@ -119,10 +119,15 @@ class YOLO(UpstreamYOLO):
         return super().train(trainer=make_trainer, **arguments.overrides)
 
     def val(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
-        """As upstream, into ./runs; without `data`, on the images that the weights were trained on.
+        """Validate as upstream, with results in ./runs.
 
-        With `protocol`, a name of `akyolo.scoring.protocols`, the detections stay in the results folder as
-        `detections.npz` (`self.detections`), and what is returned is their `Score`, not upstream's metrics.
+        Without `data`, the model is validated on the data set that its weights were trained on. With `protocol`, a name
+        of `akyolo.scoring.protocols`, the detections stay in the results folder as `detections.npz`
+        (`self.detections`), and their `Score` is returned, not the metrics of upstream.
+
+        Args:
+            resolved: the arguments, if the caller has read and checked them; then there are no `words`.
+            words: the arguments of Ultralytics and of akyolo.
 
         Raises:
             CheckpointError: the data set has another number of classes.
@@ -137,7 +142,7 @@ class YOLO(UpstreamYOLO):
         arguments = self._with_data(arguments)
         check_augment(self.model, arguments.get("augment"))
         written = {**self.overrides, **stated, **arguments}
-        # also what a cfg= file names
+        # The data set that a `cfg=` file names is checked too.
         data = open_data(written.get("data"), written.get("split") or "val", self.task, download=True)
         if data.content and not written.get("single_cls"):
             check_classes(self.model, self.model_name, data.name, data.content["nc"])

@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 class FakeClock:
-    """Time passes only where something takes it; what took it is written down."""
+    """A clock that only its own actions move; it logs their names."""
 
     def __init__(self):
         self.now, self.log = 0.0, []
@@ -29,7 +29,7 @@ class FakeClock:
         return act
 
 
-def test_every_round_runs_each_variant_once_and_starts_one_further():
+def test_each_round_runs_every_variant_once_and_starts_one_further():
     clock = FakeClock()
     steps = {name: clock.taking(name, 1.0) for name in "abc"}
     interleave(steps, rounds=3, synchronise=lambda: None, warm_up=1, clock=clock)
@@ -48,7 +48,7 @@ def test_warm_up_is_not_counted():
 
 def test_the_clock_waits_for_the_device_after_a_step_but_not_for_what_came_before():
     clock = FakeClock()
-    pending = [7.0]  # work of somebody else, still running on the device
+    pending = [7.0]  # earlier work that still runs on the device
 
     def synchronise():
         clock.now += sum(pending)
@@ -129,7 +129,7 @@ def test_kept_by_a_plain_layer_by_hand():
     assert kept_of(Conv(C1, C2, 3, 2)) == PLAIN
 
 
-def test_kept_by_akconv_is_positions_and_samples_beside_the_plain_layers_though_checkpointed():
+def test_akconv_keeps_what_the_plain_layer_keeps_and_positions_and_samples():
     positions, samples = OUTPUTS * N * 2, OUTPUTS * N * C1
     reordered_weight = C2 * C1 * N
     assert kept_of(AKConv(C1, C2, N, 2)) == PLAIN + positions + samples + reordered_weight
@@ -144,15 +144,15 @@ def test_inference_keeps_nothing_and_does_not_train():
 
 
 class Watched(nn.Module):
-    """Writes down the strides of its output and of the gradient that comes back."""
+    """Log the strides of the output and of its gradient."""
 
     def __init__(self):
         super().__init__()
-        self.scale, self.seen = nn.Parameter(torch.ones(1)), []
+        self.scale, self.logged = nn.Parameter(torch.ones(1)), []
 
     def forward(self, x):
         y = x * self.scale
-        y.register_hook(lambda gradient: self.seen.append((gradient.stride(), y.stride(), gradient.dtype)))
+        y.register_hook(lambda gradient: self.logged.append((gradient.stride(), y.stride(), gradient.dtype)))
         return y
 
 
@@ -161,7 +161,7 @@ def test_the_gradient_has_the_memory_format_of_the_output(memory_format):
     module = Watched()
     x = torch.randn(2, 3, 4, 5).contiguous(memory_format=memory_format)
     latency.forward_backward(module, x).step()
-    assert module.seen == [(x.stride(), x.stride(), torch.float32)]
+    assert module.logged == [(x.stride(), x.stride(), torch.float32)]
 
 
 def test_16_bits_run_under_autocast_with_float32_weights():

@@ -1,4 +1,4 @@
-"""The methods to compare with compute what AKConv computes."""
+"""The reference implementations compute what AKConv computes."""
 
 import pytest
 import torch
@@ -35,8 +35,8 @@ def outputs_and_gradients(module):
 
 
 def assert_same(ours, other):
-    for expected, found in zip(outputs_and_gradients(ours), outputs_and_gradients(other), strict=True):
-        assert torch.allclose(expected, found, rtol=1e-9, atol=1e-9)
+    for expected, actual in zip(outputs_and_gradients(ours), outputs_and_gradients(other), strict=True):
+        assert torch.allclose(expected, actual, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("arguments", CASES, ids=str)

@@ -201,8 +201,8 @@ def test_trains_fuses_pickles_traces_and_exports(tmp_path):
         torch.onnx.export(model, x, tmp_path / "m.onnx", input_names=["x"], dynamic_axes=axes, dynamo=False)
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     for given in (x, torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(1))):
-        (found,) = session.run(None, {"x": given.numpy()})
-        assert torch.allclose(torch.from_numpy(found), model(given), atol=1e-4)
+        (exported,) = session.run(None, {"x": given.numpy()})
+        assert torch.allclose(torch.from_numpy(exported), model(given), atol=1e-4)
 
 
 def test_what_asks_for_operators_sees_those_inside(caplog):

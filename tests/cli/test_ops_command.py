@@ -69,7 +69,7 @@ def test_a_page_of_ours(capfd):
     main(["ops", "AKConv"])
     page = capfd.readouterr().out
     assert len(page.splitlines()) <= 24 and all(len(line) <= 100 for line in page.splitlines())
-    assert page.startswith("AKConv, also LDConv\nA kernel of N taps at any initial shape,")
+    assert page.startswith("AKConv, also LDConv\nA kernel of N taps with learned offsets.")
     assert (
         "row           [c2, num_param, stride=1, {shape: null, offset: true, padding_mode: zeros, act: true}]" in page
     )

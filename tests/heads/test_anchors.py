@@ -154,7 +154,7 @@ def test_boxes_of_one_size_are_fitted_too():
 
 def test_many_boxes_are_sampled(monkeypatch):
     monkeypatch.setattr("akyolo.heads.anchor_fit.MAX_BOXES", 40)
-    seen = []
-    monkeypatch.setattr("akyolo.heads.anchor_fit._clusters", lambda wh, *_: seen.append(len(wh)) or wh[:6])
+    lengths = []
+    monkeypatch.setattr("akyolo.heads.anchor_fit._clusters", lambda wh, *_: lengths.append(len(wh)) or wh[:6])
     assert fit_anchors(clouds(1000), 3, 2, 4.0).shape == (3, 2, 2)
-    assert seen == [40]
+    assert lengths == [40]

@@ -16,7 +16,7 @@ def by_loops(targets, anchor_t):
     """YOLOv5's rule for one target, one anchor, one cell at a time."""
     levels = []
     for (ny, nx), anchors in zip(SIZES, ANCHORS.tolist(), strict=True):
-        found, scale = [], torch.tensor([1, 1, nx, ny, nx, ny])
+        matches, scale = [], torch.tensor([1, 1, nx, ny, nx, ny])
         for step in ("own", "left", "upper", "right", "lower"):
             for a, (aw, ah) in enumerate(anchors):
                 for t, (image, _, x, y, w, h) in enumerate((targets * scale).tolist()):
@@ -34,8 +34,8 @@ def by_loops(targets, anchor_t):
                             step, (0, 0.5)
                         )
                         column, row = min(int(x + dx), nx - 1), min(int(y + dy), ny - 1)
-                        found.append((int(image), a, row, column, t))
-        levels.append(found)
+                        matches.append((int(image), a, row, column, t))
+        levels.append(matches)
     return levels
 
 
@@ -62,7 +62,7 @@ def test_boxes_without_size_have_no_matches():
     assert all(len(level) == 0 for level in match_by_ratio(targets, ANCHORS, SIZES, 4.0))
 
 
-def test_a_centre_on_the_border_stays_on_the_map():
+def test_a_centre_on_the_border_stays_in_the_feature_map():
     corners = [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0)]
     targets = torch.tensor([[1, 0, x, y, 0.3, 0.5] for x, y in corners])
     for (ny, nx), level in zip(SIZES, match_by_ratio(targets, ANCHORS, SIZES, 4.0), strict=True):
@@ -81,37 +81,37 @@ def iou_of(a, b):
 
 def ota_by_loops(candidates, raw, targets):
     """SimOTA for one image, one target, one candidate at a time."""
-    found = [[] for _ in SIZES]
+    matches = [[] for _ in SIZES]
     for image in range(IMAGES):
-        seen = [
+        candidates_here = [
             (level, i, (a, row, column))
             for level, matched in enumerate(candidates)
             for i, (at, a, row, column, _) in enumerate(rows(matched))
             if at == image
         ]
-        wanted = [t for t in range(len(targets)) if targets[t, 0] == image]
+        own_targets = [t for t in range(len(targets)) if targets[t, 0] == image]
         cost, iou = {}, {}
-        for t in wanted:
-            truth = [v * side for v, side in zip(targets[t, 2:].tolist(), (80, 48, 80, 48), strict=True)]
-            for c, (level, _, (a, row, column)) in enumerate(seen):
+        for t in own_targets:
+            expected = [v * side for v, side in zip(targets[t, 2:].tolist(), (80, 48, 80, 48), strict=True)]
+            for c, (level, _, (a, row, column)) in enumerate(candidates_here):
                 x, y, w, h, *scores = (1 / (1 + math.exp(-v)) for v in raw[level][image, a, row, column].tolist())
                 stride, (aw, ah) = STRIDES[level].item(), ANCHORS[level, a].tolist()
                 box = [(2 * x - 0.5 + column), (2 * y - 0.5 + row), (2 * w) ** 2 * aw, (2 * h) ** 2 * ah]
-                iou[t, c] = iou_of(truth, [v * stride for v in box])
-                together = [math.sqrt(scores[0] * p) for p in scores[1:]]
+                iou[t, c] = iou_of(expected, [v * stride for v in box])
+                joint = [math.sqrt(scores[0] * p) for p in scores[1:]]
                 label = int(targets[t, 1])
-                entropy = -sum(math.log(p if k == label else 1 - p) for k, p in enumerate(together))
+                entropy = -sum(math.log(p if k == label else 1 - p) for k, p in enumerate(joint))
                 cost[t, c] = entropy - 3 * math.log(iou[t, c] + 1e-8)
-        claims = {c: [] for c in range(len(seen))}
-        for t in wanted:
-            k = max(1, int(sum(sorted((iou[t, c] for c in claims), reverse=True)[:10])))
-            for c in sorted(claims, key=lambda c: cost[t, c])[:k]:
-                claims[c].append(t)
-        for c, (level, i, _) in enumerate(seen):
-            if claims[c]:
-                by = claims[c] if len(claims[c]) == 1 else wanted
-                found[level].append((i, min(by, key=lambda t: cost[t, c])))
-    return [sorted(level) for level in found]
+        matched_by = {c: [] for c in range(len(candidates_here))}
+        for t in own_targets:
+            k = max(1, int(sum(sorted((iou[t, c] for c in matched_by), reverse=True)[:10])))
+            for c in sorted(matched_by, key=lambda c: cost[t, c])[:k]:
+                matched_by[c].append(t)
+        for c, (level, i, _) in enumerate(candidates_here):
+            if matched_by[c]:
+                choices = matched_by[c] if len(matched_by[c]) == 1 else own_targets
+                matches[level].append((i, min(choices, key=lambda t: cost[t, c])))
+    return [sorted(level) for level in matches]
 
 
 @given(st.integers(0, 2**31), st.integers(0, 14))
@@ -127,7 +127,7 @@ def test_ota_matches_are_those_of_the_loops(seed, number):
     assert [rows(level) for level in matched] == expected  # in the order of the candidates
 
 
-def test_several_targets_claim_one_candidate_and_the_cheapest_gets_it():
+def test_a_candidate_of_several_targets_gets_the_cheapest():
     targets = torch.tensor([[0, 0, 0.5, 0.5, 0.30, 0.5], [0, 1, 0.5, 0.5, 0.30, 0.5], [0, 2, 0.51, 0.5, 0.29, 0.5]])
     level = Positives(*(torch.tensor(v) for v in ([0], [0], [3], [5], [0])))
     raw = [torch.zeros(1, 3, 6, 10, 5 + CLASSES), torch.zeros(1, 3, 3, 5, 5 + CLASSES)]
@@ -167,18 +167,18 @@ def test_autocast_and_half_precision_change_no_match():
 
 
 def test_autocast_is_off_where_probabilities_are_compared(monkeypatch):
-    """On GPUs it refuses `binary_cross_entropy`; on CPUs it does not, so only its state can tell."""
-    real, seen = assign.F.binary_cross_entropy, []
+    """Autocast refuses `binary_cross_entropy` on GPUs but not on CPUs: its state is checked here."""
+    real, states = assign.F.binary_cross_entropy, []
 
     def watched(*args, **kwargs):
-        seen.append(torch.is_autocast_enabled("cpu"))
+        states.append(torch.is_autocast_enabled("cpu"))
         return real(*args, **kwargs)
 
     monkeypatch.setattr(assign.F, "binary_cross_entropy", watched)
     targets, raw = some_targets(5, 9).float(), some_raw(5, torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         match_ota(match_by_ratio(targets, ANCHORS, SIZES, 4.0), raw, targets, ANCHORS, STRIDES)
-    assert seen and not any(seen)
+    assert states and not any(states)
 
 
 def test_matching_needs_no_gradient():

@@ -21,7 +21,7 @@ def model_of(head, nc=5, source=-1, repeats=1):
     return ClassificationModel(copy.deepcopy(cfg), verbose=False)
 
 
-def test_it_answers_as_upstreams_head():
+def test_its_outputs_are_those_of_upstreams_head():
     head, x = Classifier(7, 3), torch.randn(2, 7, 4, 5)
     logits = x.mean((2, 3)) @ head.linear.weight.T + head.linear.bias
     assert torch.allclose(head.train()(x), logits, atol=1e-6)

@@ -18,13 +18,13 @@ from tests.helpers.small_batches import ANCHORS, CLASSES, IMAGES, SIZES, STRIDES
 ODD = LossOptions(0.3, 0.7, 0.9, cls_pos_weight=1.7, obj_pos_weight=0.6, fl_gamma=1.3, cls_smoothing=0.2)
 
 
-def binary(logit, wanted, pos_weight, gamma):
+def binary(logit, expected, pos_weight, gamma):
     """Binary cross-entropy from probabilities; focal: alpha_t (1 - p_t)^gamma."""
     p = logit.sigmoid()
-    loss = -(pos_weight * wanted * p.log() + (1 - wanted) * (1 - p).log())
+    loss = -(pos_weight * expected * p.log() + (1 - expected) * (1 - p).log())
     if gamma:
-        p_t = wanted * p + (1 - wanted) * (1 - p)
-        loss = loss * (wanted * 0.25 + (1 - wanted) * 0.75) * (1 - p_t) ** gamma
+        p_t = expected * p + (1 - expected) * (1 - p)
+        loss = loss * (expected * 0.25 + (1 - expected) * 0.75) * (1 - p_t) ** gamma
     return loss
 
 
@@ -33,7 +33,7 @@ def by_loops(raw, targets, positives, options):
     balance = {3: [4, 1, 0.4]}.get(len(raw), [4, 1, 0.25, 0.06, 0.02])
     for level, (maps, matched) in enumerate(zip(raw, positives, strict=True)):
         ny, nx = maps.shape[2:4]
-        wanted = torch.zeros(maps.shape[:4], dtype=maps.dtype)
+        expected = torch.zeros(maps.shape[:4], dtype=maps.dtype)
         ious, entropies = [], []
         for b, a, row, column, t in zip(*(p.tolist() for p in (*matched.cells, matched.target)), strict=True):
             logits, scale = maps[b, a, row, column], torch.tensor([nx, ny, nx, ny], dtype=maps.dtype)
@@ -41,11 +41,11 @@ def by_loops(raw, targets, positives, options):
             wh = (2 * logits[2:4].sigmoid()) ** 2 * ANCHORS[level, a].to(maps)
             iou = bbox_iou(torch.cat((xy, wh)), (targets[t, 2:] * scale).to(maps), CIoU=True)
             ious.append(iou)
-            wanted[b, a, row, column] = iou.detach().clamp(min=0)  # the last one stays
+            expected[b, a, row, column] = iou.detach().clamp(min=0)  # the last one stays
             label = torch.full((maps.shape[-1] - 5,), options.cls_smoothing / 2, dtype=maps.dtype)
             label[int(targets[t, 1])] = 1 - options.cls_smoothing / 2
             entropies.append(binary(logits[5:], label, options.cls_pos_weight, options.fl_gamma))
-        obj = obj + balance[level] * binary(maps[..., 4], wanted, options.obj_pos_weight, options.fl_gamma).mean()
+        obj = obj + balance[level] * binary(maps[..., 4], expected, options.obj_pos_weight, options.fl_gamma).mean()
         if ious:
             box = box + (1 - torch.cat(ious)).mean()
             cls = cls + torch.stack(entropies).mean() * (maps.shape[-1] > 6)
@@ -81,7 +81,7 @@ def test_three_levels_have_a_balance_of_their_own():
 
 @pytest.mark.parametrize("options", [LossOptions(), ODD], ids=["plain", "odd"])
 def test_gradcheck_of_objectness_and_classes(options):
-    """Not of the box logits: the CIoU's weight and the objectness target are constants to the gradient."""
+    """Box logits are left out: the gradient treats the CIoU's weight and the expected objectness as constants."""
     targets, raw = some_targets(4, 4, images=2), [maps[:2] for maps in some_raw(4)]
     assert any(map(len, matched(targets)))
     boxes = [maps[..., :4] for maps in raw]
@@ -106,10 +106,10 @@ def test_the_last_match_of_a_cell_decides_its_objectness():
     losses = [anchor_loss(raw, targets, positives, ANCHORS, LossOptions()) for positives in both]
     for ours, positives in zip(losses, both, strict=True):
         torch.testing.assert_close(ours, by_loops(raw, targets, positives, LossOptions()))
-        slopes = torch.autograd.grad(ours[1], raw, retain_graph=True)[0][..., 4]
+        gradients = torch.autograd.grad(ours[1], raw, retain_graph=True)[0][..., 4]
         single = [cells((0, 1, 3, 5, positives[0].target[-1].item())), none]
         alone = anchor_loss(raw, targets, single, ANCHORS, LossOptions())[1]
-        assert torch.equal(slopes, torch.autograd.grad(alone, raw)[0][..., 4])
+        assert torch.equal(gradients, torch.autograd.grad(alone, raw)[0][..., 4])
     assert losses[0][1] != losses[1][1]
     torch.testing.assert_close(losses[0][::2], losses[1][::2])
 
@@ -125,7 +125,7 @@ def test_one_class_has_no_class_loss():
 
 @pytest.mark.parametrize("size", [30.0, 60.0, 1000.0])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.5])
-def test_saturated_logits_have_a_finite_loss_and_slope(size, gamma):
+def test_saturated_logits_have_a_finite_loss_and_gradient(size, gamma):
     targets = some_targets(4, 6).float()
     raw = [(maps.sign() * size).requires_grad_() for maps in some_raw(4, torch.float32)]
     loss = anchor_loss(raw, targets, matched(targets), ANCHORS, replace(ODD, fl_gamma=gamma))

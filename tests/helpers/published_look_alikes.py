@@ -1,4 +1,4 @@
-"""Tiny archives that look like the published ones: the same trees, names and traps, pictures of our own."""
+"""Tiny archives that look like the published ones: the same trees, names and traps, images of our own."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Fabricated Pascal VOC trees, and what came of them. No foreign picture is needed."""
+"""Fabricated Pascal VOC trees, and what came of them. No foreign image is needed."""
 
 import argparse
 import csv

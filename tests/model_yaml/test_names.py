@@ -24,8 +24,8 @@ def packaged(tmp_path):
     ],
 )
 def test_every_scale_finds_the_one_file(packaged, in_tmp, name, scale):
-    file, found = find_model_yaml(name, packaged)
-    assert file.resolve() == packaged / "yolov8n-akconv5.yaml" and found == scale
+    file, letter = find_model_yaml(name, packaged)
+    assert file.resolve() == packaged / "yolov8n-akconv5.yaml" and letter == scale
 
 
 def test_the_path_as_given_comes_first_then_what_lies_beside_it(packaged, in_tmp):
@@ -58,5 +58,5 @@ def test_other_names_find_nothing(packaged, in_tmp, name):
     ],
 )
 def test_shipped_models_of_other_tasks(in_tmp, name, file, scale):
-    found, letter = find_model_yaml(name, shipped("cfg"))
-    assert (found.name, letter) == (file, scale)
+    path, letter = find_model_yaml(name, shipped("cfg"))
+    assert (path.name, letter) == (file, scale)

@@ -257,7 +257,7 @@ def test_a_global_1x1_is_counted_as_it_is_and_others_by_their_scope(kind, k, sco
 @pytest.mark.parametrize("kind", ALL)
 def test_it_stands_in_for_a_depthwise_convolution_of_a_block(kind):
     activation = torch.nn.ReLU()
-    op = operator(kind.__name__).built(activation, 6, 6, 3, 2, groups=6)
+    op = operator(kind.__name__).build(activation, 6, 6, 3, 2, groups=6)
     assert op.act is activation and op(torch.randn(2, 6, 9, 8)).shape == (2, 6, 5, 4)
 
 

@@ -119,7 +119,7 @@ def test_places(model, where, numbers):
         [[-1, 1, "Conv", [8, 3, 1]], [-1, 1, "Conv", [8, 3, 1]]],  # the head's row follows, no row of the backbone
     ],
 )
-def test_what_is_no_elan(rows):
+def test_rows_that_are_not_an_elan(rows):
     model = cfg(*([-1, 1, "nn.Identity", []] for _ in range(4)), *rows)
     model["head"] = [[[-1, -2, -3, -4], 1, "Concat", [1]]]
     with pytest.raises(RowError, match=r"^my.yaml: elan_last looks for the second of two .*, and there is none$"):
@@ -200,7 +200,7 @@ DK, CONDCONV = {"DeformKernel": {"scope": 5}}, {"CondConv": {"experts": 4}}
     ],
 )
 def test_a_keyword_of_a_block_or_a_1x1(row, rule, args):
-    """The kernel size is the place's, and may be repeated."""
+    """The place sets the kernel size; a rule may repeat it."""
     changed = swapped_row([-1, 1, *row], SwapRule(*rule))
     assert changed == [-1, 1, rule[0] if row[0] == "Conv" else row[0], args]
 
@@ -250,7 +250,7 @@ def test_depthwise_and_pointwise_places(model, where, numbers):
     ("where", "numbers"),
     [("all3x3", [0, 1, 2]), ("bottleneck", [1, 2]), ("depthwise", [3]), ("pointwise", [3, 4, 5, 7])],
 )
-def test_every_kind_of_convolution_is_in_a_place_of_its_own(where, numbers):
+def test_each_kind_of_convolution_has_its_own_place(where, numbers):
     rows = [
         ["Conv", [64, 3]],
         ["C2f", [64]],
@@ -266,7 +266,7 @@ def test_every_kind_of_convolution_is_in_a_place_of_its_own(where, numbers):
     assert [change.number for change in changes] == numbers
 
 
-def test_a_1x1_of_an_operator_is_no_3x3():
+def test_a_1x1_of_an_operator_is_not_a_3x3():
     model = cfg([-1, 1, "Conv", [64, 3]], [-1, 1, "CondConv", [64, 1]], [-1, 1, "CondConv", [64, 1, 2]])
     _, changes = swap(model, SwapRule("Conv", (3,), "all3x3"))
     assert [change.number for change in changes] == [2]
@@ -311,7 +311,7 @@ class Halving(nn.Module):
         super().__init__()
 
 
-class Still(nn.Module):
+class Strideless(nn.Module):
     def __init__(self, c1, c2):
         super().__init__()
 
@@ -325,8 +325,8 @@ class Still(nn.Module):
         (ByName, (), [64, 3], [64, {"stride": 1}]),  # it has no default, so that the row must say what it did
         (Halving, (), [64, 3, 1], [64, 1]),
         (Halving, (), [64, 3], [64, 1]),
-        (Still, (), [64, 3], [64]),
-        (Still, (), [64, 3, 1], [64]),
+        (Strideless, (), [64, 3], [64]),
+        (Strideless, (), [64, 3, 1], [64]),
     ],
 )
 def test_stride_comes_where_the_signature_has_it(registers, module, args, conv, after):
@@ -343,14 +343,14 @@ def test_a_stride_that_only_the_operator_knew_is_written(registers):
 
 
 def test_an_operator_without_stride_takes_blocks_but_no_row_of_stride_two(registers):
-    registers()(Still)
-    assert swapped_row([-1, 3, "C2f", [64]], SwapRule("Still", (), "1")) == [-1, 3, "C2f(Still)", [64]]
-    with pytest.raises(RowError, match=r"^my.yaml, row 1: Still has no stride and cannot take a row of stride 2$"):
-        swapped_row([-1, 1, "Conv", [64, 3, 2]], SwapRule("Still", (), "downsample"))
+    registers()(Strideless)
+    assert swapped_row([-1, 3, "C2f", [64]], SwapRule("Strideless", (), "1")) == [-1, 3, "C2f(Strideless)", [64]]
+    with pytest.raises(RowError, match=r"^my.yaml, row 1: Strideless has no stride and cannot take a row of stride 2$"):
+        swapped_row([-1, 1, "Conv", [64, 3, 2]], SwapRule("Strideless", (), "downsample"))
 
 
 def test_an_operator_that_stands_in_for_something_else_is_refused_and_left_alone(registers):
-    registers("Other", stands_in="Detect")(Still)
+    registers("Other", stands_in="Detect")(Strideless)
     with pytest.raises(RowError, match=r"^unknown operator .Other."):
         swap(YOLOV8, SwapRule("Other", (), "downsample"))
     with pytest.raises(RowError, match=r"row 1: Other .* cannot be swapped"):
@@ -392,8 +392,8 @@ def swaps(draw):
 @pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(swaps(), st.sampled_from([((5,), {}), ((5,), {"shape": "d"}), ((), {"num_param": 3})]))
-def test_swapping_back_restores_the_base(there, arguments):
-    name, where = there
+def test_swapping_back_restores_the_base(model_and_place, arguments):
+    name, where = model_and_place
     if where is None:
         return
     base, (args, keywords) = MODELS[name], arguments
@@ -472,7 +472,7 @@ def test_swapping_a_keyword_back_restores_the_base(name, where, op, keywords):
         ),
     ],
 )
-def test_a_rule_that_cannot_be_is_refused(rule, message):
+def test_an_impossible_rule_is_refused(rule, message):
     base = cfg(
         [-1, 1, "Conv", [64, 6, 2, 2]], [-1, 1, "Conv", [64, 3, 2]], [-1, 1, "C3(Foo)", [64]], [-1, 1, "SPPF", [128, 5]]
     )

@@ -1,4 +1,4 @@
-"""Labelled images and rejections: what every annotation format is read into."""
+"""Labelled images, boxes and rejections."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Box:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image and its boxes; an image without boxes is background.
+    """One image and its boxes.
 
     Attributes:
         image: the image file.
@@ -44,7 +44,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Rejection:
-    """One object, or a whole file, that is left out.
+    """An object or file that is left out.
 
     Attributes:
         file: the file, relative to the source folder.
@@ -60,14 +60,14 @@ class Rejection:
 
 
 class UnusableError(ValueError):
-    """A file, or an object in it, that cannot be used, and why.
+    """A file or an object that cannot be used, and why.
 
     The readers turn it into a `Rejection`.
     """
 
 
 def composed(name: str) -> str:
-    """Return a file name in composed Unicode, for comparing.
+    """Return a name in composed Unicode.
 
     Some systems store an accent as a character of its own.
     """
@@ -75,7 +75,7 @@ def composed(name: str) -> str:
 
 
 def normalise(xyxy_px: Corners, size: tuple[float, float]) -> Corners:
-    """Convert corners in pixels to centre and size as fractions.
+    """Convert pixel corners to centre and size.
 
     Args:
         xyxy_px: (x1, y1, x2, y2) in pixels.
@@ -91,11 +91,11 @@ def normalise(xyxy_px: Corners, size: tuple[float, float]) -> Corners:
 
 
 def denormalise(cxcywh_norm: Corners, size: tuple[float, float]) -> Corners:
-    """Convert centre and size as fractions to corners in pixels.
+    """Convert centre and size to pixel corners.
 
     Example:
-        >>> denormalise((0.2, 0.5, 0.2, 0.5), (100, 80))
-        (10.0, 20.0, 30.0, 60.0)
+        >>> denormalise((0.25, 0.5, 0.25, 0.5), (100, 80))
+        (12.5, 20.0, 37.5, 60.0)
     """
     (cx, cy, w, h), (width, height) = cxcywh_norm, size
     return (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height
@@ -121,7 +121,7 @@ def clip(xyxy_px: Corners, size: tuple[int, int]) -> Corners | None:
 
 
 def summary_of(rejected: Sequence[Rejection], most: int = 3) -> str:
-    """Summarise the first few rejections in one line for an error message."""
+    """Summarise rejections in one line."""
     shown = "; ".join(f"{rejection.file}: {rejection.reason}" for rejection in rejected[:most])
     more = f"; and {len(rejected) - most} more" if len(rejected) > most else ""
     return shown + more

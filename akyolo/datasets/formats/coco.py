@@ -1,4 +1,6 @@
-"""Read annotations in COCO's format: one JSON file for a split.
+"""Read annotations in COCO's format.
+
+There is one JSON file for a split.
 
 Category ids have gaps (COCO's 80 classes have ids up to 90): class indices follow the sorted ids, never id - 1. `area`
 is the area of the mask, not of the box. So the entries are kept as they are, without the masks; only missing keys are
@@ -33,7 +35,7 @@ FindImage = Callable[[str], Path | None]  # the image of a `file_name`, if it ex
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the content of a JSON file in COCO's format.
+    """Read a JSON file in COCO's format.
 
     Raises:
         DatasetError: The file cannot be read, or a list is missing.
@@ -52,13 +54,13 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
-    """Remove the mask of an entry: those of COCO's training set fill gigabytes."""
+    """Remove the mask, since COCO's fill gigabytes."""
     entry.pop("segmentation", None)
     return entry
 
 
 def class_names(data: dict[str, Any], location: str) -> dict[Any, str]:
-    """Return the class name by category id, sorted by id.
+    """Return class names by category id, sorted.
 
     Raises:
         DatasetError: An id or a name is missing or is there twice.
@@ -122,9 +124,10 @@ def read_coco(file: Path, find_image: FindImage) -> tuple[SplitAnnotations, tupl
 def _images(
     data: dict[str, Any], find_image: FindImage, file: Path, rejected: list[Rejection]
 ) -> tuple[dict[Any, LabelledImage], list[str]]:
-    """Return the usable images by id, and the names of those with another size than stated.
+    """Return the usable images by id, and those with another size.
 
-    The images have no boxes yet. What is left out is added to `rejected`.
+    The second value holds the names of images whose size is not the stated one. The images have no boxes yet. What
+    is left out is added to `rejected`.
     """
     images: dict[Any, LabelledImage] = {}
     other_sizes: list[str] = []
@@ -150,7 +153,7 @@ def _images(
 
 
 def _check_entry(entry: dict[str, Any], images: dict[Any, LabelledImage], names: dict[Any, str]) -> Corners:
-    """Check an annotation as far as the evaluation reads it; return (left, top, width, height)."""
+    """Return (left, top, width, height) of a valid annotation."""
     if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in images:
         raise UnusableError("belongs to no image that can be used")
     if not isinstance(entry.get("category_id"), int) or entry["category_id"] not in names:
@@ -169,7 +172,7 @@ def _check_entry(entry: dict[str, Any], images: dict[Any, LabelledImage], names:
 
 
 def _label(ltwh_px: Corners, entry: dict[str, Any], size: tuple[int, int]) -> Corners:
-    """Return centre and size as fractions; raise if the object is not trained on."""
+    """Return the label as fractions; raise if there is none."""
     left, top, width, height = ltwh_px
     if entry.get("iscrowd"):
         raise UnusableError(CROWD)
@@ -182,6 +185,6 @@ def _label(ltwh_px: Corners, entry: dict[str, Any], size: tuple[int, int]) -> Co
 
 
 def _image_entry(entry: dict[str, Any], labelled: LabelledImage) -> dict[str, Any]:
-    """Return the entry of an image with its real name and size."""
+    """Return an entry with real name and size."""
     width, height = labelled.size
     return entry | {"file_name": labelled.image.name, "width": width, "height": height}

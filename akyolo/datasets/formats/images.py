@@ -1,4 +1,7 @@
-"""How large an image is, and whether it can be trained on, without decoding it where its header says enough."""
+"""Check images and measure their sizes.
+
+An image is decoded only if its header does not say enough.
+"""
 
 import contextlib
 import glob
@@ -12,55 +15,63 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-# What Ultralytics reads: as file suffixes, and as the readers of PIL that understand them.
+# The file suffixes that Ultralytics reads, and the readers of PIL for them.
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
 )
 READERS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF", "HEIF")
-UNCHECKED = frozenset({"BMP", "TIFF"})  # of these a half looks whole until it is decoded
+UNCHECKED = frozenset({"BMP", "TIFF"})  # a truncated file of these formats is noticed only when it is decoded
 SMALLEST_SIDE = 10  # pixels; Ultralytics drops smaller images
-MOST_PIXELS = 178_956_970  # PIL, and with it Ultralytics, takes more for an attack
+MOST_PIXELS = 178_956_970  # the limit of PIL, and so of Ultralytics, against decompression bombs
 EXIF_ORIENTATION = 0x0112
 TURNED = frozenset({5, 6, 7, 8})  # orientations that swap width and height
 
 
 def shown_size(image: Path) -> tuple[int, int]:
-    """Width and height in pixels as Ultralytics will see the image, that is after the EXIF rotation.
+    """Return width and height after EXIF rotation.
 
-    Decoded is only what cannot show its completeness otherwise, such as a JPEG without its end mark.
+    This is the size that Ultralytics sees. An image is decoded only if nothing else shows that it is complete, such as
+    a JPEG without its end mark.
 
     Raises:
-        UnusableError: the image is broken, of a format or size that Ultralytics refuses.
+        UnusableError: The image is broken, or of a format or size that Ultralytics refuses.
     """
     try:
         with image.open("rb") as stream:
             opened = _open(stream)
-            kind, (width, height) = opened.format or "", opened.size
+            image_format, (width, height) = opened.format or "", opened.size
             _check_size(width, height)
             opened.verify()
             turned = _is_turned(opened)
-            if kind in UNCHECKED or (kind in {"JPEG", "MPO"} and not _ends_as_jpeg(stream)):
-                _open(stream).load()  # bytes after the picture do no harm, missing ones raise
+            if image_format in UNCHECKED or (image_format in {"JPEG", "MPO"} and not _ends_as_jpeg(stream)):
+                _open(stream).load()  # more bytes than needed do no harm, missing ones raise
     except UnusableError:
         raise
-    except Exception as error:  # PIL's readers raise whatever a broken file makes them stumble on
+    except Exception as error:  # PIL's readers raise exceptions of many types for broken files
         raise UnusableError(f"image cannot be read: {error}") from error
     if not turned:
         return width, height
-    return (height, width) if kind in {"JPEG", "MPO", "PNG", "AVIF"} else _decoded_size(image)
+    return (height, width) if image_format in {"JPEG", "MPO", "PNG", "AVIF"} else _decoded_size(image)
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and all below it, sorted; links are followed, hidden files are none."""
-    found = glob.iglob("**/*.*", root_dir=folder, recursive=True)  # noqa: PTH207  which follows no links
-    return sorted(folder / name for name in found if PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
+    """Return the image files below a folder, sorted.
+
+    Links are followed. Hidden files are left out.
+    """
+    names = glob.iglob("**/*.*", root_dir=folder, recursive=True)  # noqa: PTH207  `Path.glob` follows no links
+    return sorted(folder / name for name in names if PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
 
 
 def thumbnail(image: Path, side: int) -> "Image":
-    """The image as shown, in RGB, its longer side at most `side` pixels.
+    """Return a small, upright RGB copy.
+
+    Args:
+        image: the image file.
+        side: the longer side of the copy in pixels, at most.
 
     Raises:
-        UnusableError: it cannot be read.
+        UnusableError: The image cannot be read.
     """
     from PIL import ImageOps
 
@@ -79,9 +90,9 @@ def thumbnail(image: Path, side: int) -> "Image":
 
 
 def _open(stream: BinaryIO) -> "ImageFile":
-    """The image behind the first of the readers that knows its first bytes.
+    """Open an image with the right reader.
 
-    Not by `Image.open`: Ultralytics replaces that by one which calls pip when an image is not recognised.
+    `Image.open` is not used: Ultralytics replaces it by a function that calls pip for an unknown image.
     """
     from PIL import Image
 
@@ -91,8 +102,8 @@ def _open(stream: BinaryIO) -> "ImageFile":
     if start[4:8] == b"ftyp" and "HEIF" not in Image.OPEN:
         with contextlib.suppress(ImportError):
             importlib.import_module("pi_heif").register_heif_opener()
-    for kind in READERS:
-        reader, accepts = Image.OPEN.get(kind, (None, None))
+    for name in READERS:
+        reader, accepts = Image.OPEN.get(name, (None, None))
         if reader and accepts and accepts(start) is True:
             stream.seek(0)
             return reader(stream, "")
@@ -108,9 +119,12 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _is_turned(opened: "ImageFile") -> bool:
-    """Whether EXIF swaps width and height. Like upstream, damaged EXIF data say nothing."""
+    """Return whether EXIF swaps width and height.
+
+    As in upstream, damaged EXIF data are ignored.
+    """
     try:
-        # of a verified file only what was read already can be asked; TIFF holds that in tags of its own
+        # After `verify` only what was read before is available. TIFF holds it in tags of its own.
         tags = opened.tag_v2 if opened.format == "TIFF" else opened.getexif()  # type: ignore[attr-defined]
         return tags.get(EXIF_ORIENTATION) in TURNED
     except Exception:
@@ -118,13 +132,16 @@ def _is_turned(opened: "ImageFile") -> bool:
 
 
 def _ends_as_jpeg(stream: BinaryIO) -> bool:
-    """Whether the file closes with the JPEG end-of-image mark."""
+    """Return whether a JPEG file ends properly."""
     stream.seek(-2, 2)
     return stream.read() == b"\xff\xd9"
 
 
 def _decoded_size(image: Path) -> tuple[int, int]:
-    """Width and height after OpenCV's decoding, whose versions differ in which formats they rotate."""
+    """Return width and height after decoding by OpenCV.
+
+    Its versions differ in the formats that they rotate.
+    """
     import cv2
     import numpy as np
 

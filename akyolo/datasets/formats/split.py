@@ -1,4 +1,4 @@
-"""The annotations of one split, and what the readers need to build them."""
+"""The annotations of one split."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ EXPECTED = (CROWD, DIFFICULT, UNSCORED, REGION, OTHERS, DEGENERATE, LEAVES, REPE
 
 @dataclass(frozen=True)
 class SplitAnnotations:
-    """The annotations of one split, for training and for evaluation.
+    """Annotations of one split for training and evaluation.
 
     Attributes:
         images: the images with the boxes that are trained on.
@@ -47,7 +47,7 @@ class SplitAnnotations:
     remarks: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
-        """Count everything that a spec can expect (see `spec.COUNTS`)."""
+        """Count what a spec can expect (`spec.COUNTS`)."""
         annotations = self.ground_truth["annotations"]
         return {
             "images": len(self.images),
@@ -59,7 +59,7 @@ class SplitAnnotations:
         }
 
     def select(self, images: Iterable[LabelledImage]) -> "SplitAnnotations":
-        """Return the annotations of some of the images, without rejections."""
+        """Return the annotations of some images, without rejections."""
         selected = tuple(images)
         names = {labelled.image.name for labelled in selected}
         entries = [entry for entry in self.ground_truth["images"] if entry["file_name"] in names]
@@ -76,7 +76,7 @@ class SplitAnnotations:
         return dict(Counter(rejection.reason for rejection in self.rejected))
 
     def unexpected(self) -> list[Rejection]:
-        """Return the rejections that no published data set should have."""
+        """Return rejections that no published set has."""
         return [
             rejection
             for rejection in self.rejected
@@ -85,7 +85,9 @@ class SplitAnnotations:
 
 
 def add_once(boxes: list[Box], box: Box) -> None:
-    """Append a box that is not in the list; Ultralytics drops repeated ones too.
+    """Append a box unless the list has it.
+
+    Ultralytics drops repeated boxes too.
 
     Raises:
         UnusableError: The box is in the list.
@@ -96,7 +98,7 @@ def add_once(boxes: list[Box], box: Box) -> None:
 
 
 def check_unique(images: Iterable[LabelledImage], location: str) -> None:
-    """Check that no two images of a split share a label file.
+    """Check that no images share a label file.
 
     Raises:
         DatasetError: Two do.

@@ -1,4 +1,6 @@
-"""Read VisDrone's annotations: one text file for an image.
+"""Read VisDrone's annotations.
+
+There is one text file for an image.
 
 A line is left,top,width,height,score,category,truncation,occlusion, in pixels from 0; some end with another comma.
 Category 0 is a region without labels, 11 is any object of no class; score 0 marks boxes that the evaluation ignores.
@@ -112,7 +114,7 @@ def _entry(fields: list[int], annotation_id: int, image_id: int) -> dict[str, An
 
 
 def _label(fields: list[int], size: tuple[int, int]) -> Corners:
-    """Return centre and size as fractions; raise if the line is not trained on."""
+    """Return the label as fractions; raise if there is none."""
     left, top, width, height, score, category, *_ = fields
     for applies, reason in ((category == IGNORED, REGION), (category == OTHER, OTHERS), (score == 0, UNSCORED)):
         if applies:

@@ -1,7 +1,7 @@
-"""Read Pascal VOC images with their XML files, for published data sets and for those of users.
+"""Read Pascal VOC images with their XML files.
 
-Difficult objects are kept in the ground truth, to be ignored in the evaluation. `LabelRules` says whether they get a
-label.
+Published data sets and those of users are read by the same functions. Difficult objects are kept in the ground truth,
+to be ignored in the evaluation. `LabelRules` says whether they get a label.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ Sources = Sequence[tuple[Path, Path, Path | None]]  # folders of images and of X
 
 @dataclass(frozen=True)
 class LabelRules:
-    """Which objects get a label, and how their boxes are computed.
+    """Which objects get a label, and how.
 
     Attributes:
         boxes: `exact`, or as in the `paper` (YOLOv5's VOC script).
@@ -125,7 +125,7 @@ def read_image(image: Path, xml: Path, file: str, rules: LabelRules) -> VocImage
 
 
 def _usable_corners(voc_object: VocObject, rules: LabelRules) -> Corners:
-    """Return the corners as written, if the object is whole and of a kept class."""
+    """Return the corners of a usable object."""
     if voc_object.xyxy_voc is None:
         raise UnusableError(voc_object.fault)
     if fault := rules.class_fault(voc_object.name):
@@ -136,7 +136,7 @@ def _usable_corners(voc_object: VocObject, rules: LabelRules) -> Corners:
 def split_annotations(
     images: Sequence[VocImage], names: Sequence[str], rejected: Sequence[Rejection] = ()
 ) -> SplitAnnotations:
-    """Return the annotations of a split for training and evaluation.
+    """Return the annotations of a split.
 
     Args:
         images: the images of the split; they are numbered from 1 in this order.
@@ -159,7 +159,7 @@ def split_annotations(
 
 
 def read_voc(sources: Sources, boxes: BoxRule, names: tuple[str, ...]) -> SplitAnnotations:
-    """Read one split of a published data set, sorted by stem.
+    """Read one split of a published data set.
 
     Difficult objects get no label, as in YOLOv5 and before.
 
@@ -204,7 +204,7 @@ def _files_of(sources: Sources) -> dict[str, tuple[Path | None, Path | None]]:
 
 
 def _read_stems(file: Path) -> list[str]:
-    """Return the first word of each line that is not empty."""
+    """Return the stems of a list."""
     try:
         return [line.split()[0] for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

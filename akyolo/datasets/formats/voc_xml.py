@@ -1,4 +1,4 @@
-"""One Pascal VOC annotation file: what is written in it, and its boxes as labels.
+"""Parse Pascal VOC annotations and convert boxes.
 
 VOC counts pixels from 1 and includes the last one, so the box written (xmin, ymin, xmax, ymax) covers
 [xmin - 1, ymin - 1, xmax, ymax] in the usual coordinates. `<filename>` and `<size>` are often wrong: the stem of the
@@ -88,12 +88,12 @@ def parse_annotation(xml: bytes) -> VocAnnotation:
 
 
 def _text(node: ET.Element, path: str) -> str:
-    """Return the text of a child element, empty if there is none."""
+    """Return the text of a child element."""
     return (node.findtext(path) or "").strip()
 
 
 def _parse_size(root: ET.Element) -> tuple[int, int] | None:
-    """Return the size that the file states, if it is usable."""
+    """Return the stated size, if it is usable."""
     try:
         width, height = int(_text(root, "size/width")), int(_text(root, "size/height"))
     except ValueError:
@@ -102,7 +102,7 @@ def _parse_size(root: ET.Element) -> tuple[int, int] | None:
 
 
 def _parse_object(node: ET.Element, number: int) -> VocObject:
-    """Parse one `<object>`; `number` is its position, from 1."""
+    """Parse one `<object>`."""
     name = _text(node, "name")
     sides = [_text(node, f"bndbox/{side}") for side in SIDES]
     label, raw_box = f"{number} {name}".strip(), " ".join(sides).strip()
@@ -141,7 +141,7 @@ def is_degenerate(xyxy_voc: Corners) -> bool:
 
 
 def exact_corners(xyxy_voc: Corners) -> Corners:
-    """Convert 1-based, inclusive pixels to the edges of the same box.
+    """Convert 1-based, inclusive pixels to box edges.
 
     Returns:
         (x1, y1, x2, y2) in pixels, counted from 0.

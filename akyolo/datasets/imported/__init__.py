@@ -1,1 +1,1 @@
-"""Import data sets of users in the formats COCO, VisDrone and Pascal VOC."""
+"""Import the data sets of users."""

@@ -1,5 +1,6 @@
-"""Import a folder in COCO's or VisDrone's format: find its files and their splits, read them.
+"""Import a folder in COCO's or VisDrone's format.
 
+Its files are found, their splits are taken from their names, and they are read.
 `imported/voc.py` does it for Pascal VOC, whose splits are lists. The folder is only read.
 """
 
@@ -22,10 +23,10 @@ REMEDY = "Files or folders named train, val, test say which split they are; one 
 
 
 def import_coco(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
-    """Read a folder in COCO's format, with one JSON file for a split.
+    """Read a folder in COCO's format.
 
-    The files are for example annotations/instances_train2017.json or train/coco.json. Images may lie anywhere in the
-    folder.
+    There is one JSON file for a split, for example annotations/instances_train2017.json or train/coco.json.
+    Images may lie anywhere in the folder.
 
     Args:
         folder: the folder.
@@ -79,7 +80,10 @@ def import_visdrone(folder: Path, val: float = 0.2, seed: int = 0) -> Imported:
 
 
 def _split_of(words: tuple[str, ...]) -> str | None:
-    """Return the split that the first of the words with a split names; None if it names none or two."""
+    """Return the split that the first matching word names.
+
+    None if no word names a split, or one word names two.
+    """
     for word in words:
         if splits := set(SPLIT_WORD.findall(word.lower())):
             return splits.pop() if len(splits) == 1 else None
@@ -105,7 +109,7 @@ def _by_split(paths: list[Path], folder: Path, words: Callable[[Path], tuple[str
 
 
 def _finder(images: Mapping[str, list[Path]], file: Path, split: str) -> FindImage:
-    """Return the function that finds the image of a `file_name`.
+    """Return the function that finds an image.
 
     It compares whole paths as far as they go. If several images remain, the nearest one is taken.
     """
@@ -130,7 +134,7 @@ def _finder(images: Mapping[str, list[Path]], file: Path, split: str) -> FindIma
 def _assemble(
     splits: dict[str, SplitAnnotations], names: tuple[str, ...], folder: Path, val: float, seed: int
 ) -> Imported:
-    """Return the data set, with a validation set drawn where there is none."""
+    """Return the data set with a validation set."""
     rejected = tuple(rejection for part in splits.values() for rejection in part.rejected)
     remarks = tuple(remark for part in splits.values() for remark in part.remarks)
     how = "as their names say"

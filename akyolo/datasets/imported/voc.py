@@ -1,4 +1,6 @@
-"""Import a folder of Pascal VOC data: find the files, pair them by stem, read and split them.
+"""Import a folder of Pascal VOC data.
+
+Its files are found, paired by stem, read and split.
 
 Supported layouts: JPEGImages, Annotations and ImageSets/Main in the folder or up to two levels below it, or a flat
 folder with each XML file next to its image. The folder is only read.
@@ -24,7 +26,7 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class VocTree:
-    """The files of a VOC folder by key, which is their stem.
+    """The files of a VOC folder by stem.
 
     Attributes:
         root: the folder that the user named.
@@ -86,7 +88,7 @@ def _index(root: Path, images: Path, annotations: Path, lists: Path) -> VocTree:
 
 
 def _files_by_key(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
-    """Return the files with one of the suffixes by their composed stem."""
+    """Return files by their composed stem."""
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         if not file.name.startswith(".") and file.suffix.lower() in suffixes and file.is_file():
@@ -95,7 +97,10 @@ def _files_by_key(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path
 
 
 def _key_of_line(line: str, keys: Collection[str]) -> str:
-    """Return the key in one line of a split list: `stem`, `stem.jpg`, or VOC's `stem  1`."""
+    """Return the key in one line.
+
+    A line is `stem`, `stem.jpg`, or VOC's `stem  1`.
+    """
     line = composed(line)
     file = Path(line)
     for candidate in (line, file.stem if file.suffix.lower() in IMAGE_SUFFIXES else line, line.split()[0]):
@@ -150,7 +155,7 @@ def _unselected(name: str, names: tuple[str, ...] | None) -> str:
 
 
 def _check_names(names: tuple[str, ...], occurring: set[str], folder: Path) -> None:
-    """Refuse a class that never occurs: it is probably misspelt."""
+    """Refuse a class that never occurs."""
     for name in names:
         if occurring and name not in occurring:
             what = f"no object of class {name!r} in {folder}"
@@ -158,7 +163,7 @@ def _check_names(names: tuple[str, ...], occurring: set[str], folder: Path) -> N
 
 
 def _read(tree: VocTree, split_of: dict[str, str], rules: LabelRules) -> tuple[dict[str, VocImage], list[Rejection]]:
-    """Read every image that has a split; return the images by key and what is left out."""
+    """Return images by key, and rejections."""
     images: dict[str, VocImage] = {}
     rejected: list[Rejection] = []
     for key in sorted(tree.keys() | split_of.keys()):
@@ -179,7 +184,7 @@ def _read(tree: VocTree, split_of: dict[str, str], rules: LabelRules) -> tuple[d
 
 
 def _pair(tree: VocTree, key: str, split_of: dict[str, str]) -> tuple[Path, Path]:
-    """Return image and annotation of a key; raise if one is missing or it has no split."""
+    """Return image and annotation of a key."""
     image, xml = tree.images.get(key), tree.annotations.get(key)
     if image is None:
         raise UnusableError("no image with this stem" if xml else f"listed in {split_of[key]}, but not there")
@@ -191,7 +196,7 @@ def _pair(tree: VocTree, key: str, split_of: dict[str, str]) -> tuple[Path, Path
 
 
 def _remarks(tree: VocTree, images: dict[str, VocImage]) -> list[str]:
-    """Describe what is kept, but should be checked by the user."""
+    """Describe what the user should check."""
     remarks = []
     if clipped := sum(image.clipped for image in images.values()):
         remarks.append(f"{clipped} boxes reached outside their image and were clipped to it")

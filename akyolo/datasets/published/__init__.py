@@ -1,1 +1,1 @@
-"""Download, verify, unpack and convert the published data sets."""
+"""Download, verify and convert published data sets."""

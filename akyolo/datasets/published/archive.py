@@ -1,8 +1,8 @@
-"""Zip and tar files from somebody else, unpacked without harm.
+"""Unpack untrusted zip and tar files.
 
-The whole archive is refused, before anything is written, when one member would leave the folder, is no plain file or
-folder, or when all of them together are larger than an honest archive of that size can hold. While writing, what
-really comes out is counted too, since a header may lie.
+The whole archive is refused, before anything is written, if one member would leave the folder or is not a plain file or
+folder, or if all members together are larger than an archive of data for training can be. The bytes that are really
+written are counted too, since a header may be wrong.
 """
 
 import lzma
@@ -20,7 +20,7 @@ from typing import IO
 from akyolo.datasets.published.progress import Progress
 from akyolo.errors import DatasetError
 
-GROWTH = 4  # times its own size an archive of photographs and their annotations may unpack to
+GROWTH = 4  # an archive of photographs and annotations may unpack to this many times its size
 CHUNK = 1 << 20
 BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
@@ -29,12 +29,20 @@ BROKEN = (
 
 
 class BrokenArchiveError(DatasetError):
-    """It is incomplete or was altered, or was never an archive."""
+    """An incomplete or altered archive."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One entry: its name as written, the bytes it claims, how to open it; `fault`: why it must not be unpacked."""
+    """One member of an archive.
+
+    Attributes:
+        name: its name as written.
+        size: its size in bytes as the header says.
+        is_folder: whether it is a folder.
+        open: returns its content as a stream.
+        fault: why it must not be unpacked; empty if it may be.
+    """
 
     name: str
     size: int
@@ -44,34 +52,39 @@ class Member:
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack a zip or tar file into a folder that is there.
+    """Unpack an archive into an existing folder.
 
     Raises:
-        BrokenArchiveError: it is no whole archive; what was written before stays in `into`.
-        DatasetError: it is hostile, or larger than the free space.
+        BrokenArchiveError: The archive is not complete. What was written before stays in `into`.
+        DatasetError: The archive is hostile, or larger than the free space.
     """
     limit = GROWTH * archive.stat().st_size
     try:
         with _members(archive) as members:
             checked = _check(members, limit, archive)
-            claimed = sum(one.size for one in checked)
+            claimed = sum(member.size for member in checked)
             check_space(into, claimed, f"to unpack {archive.name}")
             progress = Progress(f"unpacking {archive.name}:", claimed, 10**6, "MB")
-            for one in checked:
-                limit -= _write(one, into, limit, progress)
+            for member in checked:
+                limit -= _write(member, into, limit, progress)
     except BROKEN as error:
-        if getattr(error, "errno", None):  # of the file system; bz2 says without a number what it cannot read
+        if getattr(error, "errno", None):  # an error of the file system; the errors of bz2 have no number
             raise
         raise BrokenArchiveError(
-            f"is no whole archive: {error}", location=str(archive), remedy="Get it again."
+            f"is not a complete archive: {error}", location=str(archive), remedy="Get it again."
         ) from error
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:
-    """Refuse to begin what cannot be finished.
+    """Check that a file system has enough space.
+
+    Args:
+        folder: a folder of the file system.
+        needed: bytes.
+        purpose: what they are needed for.
 
     Raises:
-        DatasetError: fewer than `needed` bytes are free.
+        DatasetError: Fewer than `needed` bytes are free.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -79,26 +92,28 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def _check(members: Iterator[Member], limit: int, archive: Path) -> list[Member]:
+    """Return the members after checking all of them."""
     checked: list[Member] = []
     names: set[PurePosixPath] = set()
     claimed = 0
-    for one in members:
-        fault = one.fault or _fault_of(one.name)
-        path = PurePosixPath(one.name)
-        if not fault and path in names and not one.is_folder:
+    for member in members:
+        fault = member.fault or _fault_of(member.name)
+        path = PurePosixPath(member.name)
+        if not fault and path in names and not member.is_folder:
             fault = "is there twice"
         names.add(path)
-        claimed += one.size
+        claimed += member.size
         if not fault and claimed > limit:
             fault = f"and those before it claim {claimed:,} bytes, more than {GROWTH} times the archive's own size"
         if fault:
             remedy = "No data set needs that; nothing was unpacked."
-            raise DatasetError(f"hostile archive: {one.name[:200]!r} {fault}", location=str(archive), remedy=remedy)
-        checked.append(one)
+            raise DatasetError(f"hostile archive: {member.name[:200]!r} {fault}", location=str(archive), remedy=remedy)
+        checked.append(member)
     return checked
 
 
 def _fault_of(name: str) -> str:
+    """Return the fault of a name, or ""."""
     path = PurePosixPath(name)
     if path.is_absolute() or "\\" in name or "\0" in name or name[1:2] == ":":
         return "is an absolute path, or one of another system"
@@ -107,28 +122,29 @@ def _fault_of(name: str) -> str:
     return ""
 
 
-def _write(one: Member, into: Path, limit: int, progress: Progress) -> int:
-    """Write one member and return its bytes, never more than `limit`."""
-    target = into / PurePosixPath(one.name)
-    if one.is_folder:
+def _write(member: Member, into: Path, limit: int, progress: Progress) -> int:
+    """Write one member, at most `limit` bytes."""
+    target = into / PurePosixPath(member.name)
+    if member.is_folder:
         target.mkdir(parents=True, exist_ok=True)
         return 0
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    with one.open() as source, target.open("wb") as stream:
+    with member.open() as source, target.open("wb") as stream:
         while chunk := source.read(CHUNK):
             written += len(chunk)
-            if written > min(limit, one.size):
-                raise ValueError(f"{one.name!r} holds more bytes than it claims")
+            if written > min(limit, member.size):
+                raise ValueError(f"{member.name!r} holds more bytes than it claims")
             stream.write(chunk)
             progress.add(len(chunk))
-    if written != one.size:
-        raise ValueError(f"{one.name!r} holds {written:,} bytes, but claims {one.size:,}")
+    if written != member.size:
+        raise ValueError(f"{member.name!r} holds {written:,} bytes, but claims {member.size:,}")
     return written
 
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[Member]]:
+    """Open an archive and iterate over its members."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             yield (_of_zip(opened, info) for info in opened.infolist())
@@ -140,16 +156,18 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
 
 
 def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was made without Unix modes
-    plain = kind in {0, stat.S_IFREG} or (kind == stat.S_IFDIR and info.is_dir())
+    """Return a member of a zip file."""
+    file_type = stat.S_IFMT(info.external_attr >> 16)  # 0 if the archive was made without Unix modes
+    plain = file_type in {0, stat.S_IFREG} or (file_type == stat.S_IFDIR and info.is_dir())
     fault = "" if plain else "is a link or a device"
     if info.flag_bits & 1:
         fault = "is encrypted"
-    # orig_filename: zipfile cuts a name at a NUL, and what is behind it must be seen
+    # `zipfile` cuts a name at a NUL; `orig_filename` has all of it.
     return Member(info.orig_filename, info.file_size, info.is_dir(), lambda: opened.open(info), fault)
 
 
 def _of_tar(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
+    """Return a member of a tar file."""
     plain = (info.isfile() and info.sparse is None) or info.isdir()
     fault = "" if plain else "is a link or a device"
 

@@ -1,4 +1,7 @@
-"""Archives fetched from their mirrors: resumed where they stopped, even in an earlier run, and checked at the end."""
+"""Download archives from their mirrors.
+
+A download is resumed where it stopped, even in an earlier run, and verified at the end.
+"""
 
 import errno
 import hashlib
@@ -16,31 +19,33 @@ from akyolo.errors import DatasetError, first_line
 from akyolo.files import replace
 
 ROUNDS = 3
-PAUSE = 2.0  # seconds before the mirrors are asked again
+PAUSE = 2.0  # seconds before the mirrors are tried again
 ALTERED = "It is incomplete or was altered; get it again."
-TIMEOUT = 30.0  # seconds without a byte
-BROKEN = (OSError, http.client.HTTPException, ValueError)  # of an address, or of a header, that is none: ValueError
+TIMEOUT = 30.0  # seconds without a byte from the mirror
+BROKEN = (OSError, http.client.HTTPException, ValueError)  # ValueError: an invalid address or header
 
 
 class MirrorError(Exception):
-    """What one mirror did wrong."""
+    """A fault of one mirror."""
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """The archive in `folder`, complete and verified; a `.part` beside it holds what arrived before a stop.
+    """Return the verified archive; download it if necessary.
+
+    A file `.part` next to it holds what arrived before an interruption.
 
     Raises:
-        DatasetError: no mirror has it, or what they send is not what is expected.
+        DatasetError: No mirror has it, or the mirrors send something else.
     """
     target, part = folder / archive.file, folder / f"{archive.file}.part"
     if target.exists():
         verify(archive, target)
         return target
-    tried: list[str] = []
+    faults: list[str] = []
     for attempt in range(ROUNDS):
         for url in archive.urls:
             if fault := _try(archive, url, part):
-                tried.append(f"{url}: {fault}")
+                faults.append(f"{url}: {fault}")
             else:
                 replace(part, target)
                 return target
@@ -48,14 +53,14 @@ def fetch(archive: Archive, folder: Path) -> Path:
             time.sleep(PAUSE)
     kept = f" {part.stat().st_size:,} bytes are kept; the same command goes on from there." if part.exists() else ""
     raise DatasetError(
-        f"cannot be downloaded: {'; '.join(dict.fromkeys(tried)) or 'the spec names no mirror'}",
+        f"cannot be downloaded: {'; '.join(dict.fromkeys(faults)) or 'the spec names no mirror'}",
         location=archive.file,
         remedy=f"Get it in another way and name its folder with --from.{kept}",
     )
 
 
 def _try(archive: Archive, url: str, part: Path) -> str:
-    """Complete `part` from one mirror; what went wrong, or nothing."""
+    """Complete `part`; return the mirror's fault, or ""."""
     try:
         _receive(archive, url, part)
     except (MirrorError, *BROKEN) as error:
@@ -64,33 +69,36 @@ def _try(archive: Archive, url: str, part: Path) -> str:
         return first_line(error)
     try:
         verify(archive, part)
-    except DatasetError as error:  # whole, but wrong: of no use to the next mirror
+    except DatasetError as error:  # It is complete, but wrong: the next mirror cannot go on with it.
         part.unlink()
         return error.what
     return ""
 
 
 def verify(archive: Archive, file: Path) -> None:
-    """Compare size and MD5 with the expected ones, as far as they are known.
+    """Check size and MD5 sum of a file.
 
     Raises:
-        DatasetError: they differ.
+        DatasetError: They differ.
     """
     size = file.stat().st_size
     if archive.bytes is not None and size != archive.bytes:
         raise DatasetError(f"has {size:,} bytes, {archive.bytes:,} are expected", location=str(file), remedy=ALTERED)
-    if archive.md5 is not None and (found := md5_of(file)) != archive.md5:
-        raise DatasetError(f"has MD5 {found}, {archive.md5} is expected", location=str(file), remedy=ALTERED)
+    if archive.md5 is not None and (md5 := md5_of(file)) != archive.md5:
+        raise DatasetError(f"has MD5 {md5}, {archive.md5} is expected", location=str(file), remedy=ALTERED)
 
 
 def md5_of(file: Path) -> str:
-    """The MD5 sum of a file in hex; against accidents, not against forgers."""
+    """Return the MD5 sum of a file.
+
+    It detects damaged files, not forged ones.
+    """
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _receive(archive: Archive, url: str, part: Path) -> None:
-    """Add to `part` what it lacks of the file behind `url`."""
+    """Append the missing bytes to `part`."""
     have = part.stat().st_size if part.exists() else 0
     if have and have == archive.bytes:
         return
@@ -106,12 +114,15 @@ def _receive(archive: Archive, url: str, part: Path) -> None:
             _write(response, part, have, archive.bytes or total)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and archive.bytes is None:
-            return  # nothing is left to send; the sums, or the unpacking, say whether it is right
+            return  # Nothing is left to send. The sums or the unpacking show whether it is right.
         raise
 
 
 def _begin(response: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
-    """From which byte on a mirror sends, and the bytes of the whole file if it says so."""
+    """Return first position and file size.
+
+    The size is None if the mirror does not state it.
+    """
     length = response.headers.get("Content-Length")
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         return 0, int(length) if length and length.isdigit() else None
@@ -122,6 +133,7 @@ def _begin(response: http.client.HTTPResponse, have: int) -> tuple[int, int | No
 
 
 def _write(response: http.client.HTTPResponse, part: Path, have: int, total: int | None) -> None:
+    """Write the response to `part` from byte `have`."""
     check_space(part.parent, (total or have) - have, f"to download {part.stem}")
     progress = Progress(f"downloading {part.stem}:", total or 0, 10**6, "MB")
     progress.add(have)
@@ -139,5 +151,6 @@ def _write(response: http.client.HTTPResponse, part: Path, have: int, total: int
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the response in parts."""
     while chunk := response.read1(CHUNK):
         yield chunk

@@ -1,6 +1,6 @@
-"""Published archives -> a data set ready to train on and to evaluate with, or a refusal: never something in between.
+"""Prepare a published data set for training and evaluation.
 
-Everything lies in one folder: `archives/` for what was downloaded, `.partial-<pid>/` while somebody works, and in the
+Everything lies in one folder: the downloads in `archives/`, a temporary folder `.partial-*` during the work, and at the
 end images, labels, annotations, data.yaml and rejected.csv. `manifest.json` is written last: without it the folder is
 not prepared, whatever else is in it, and the next start begins anew from the archives.
 """
@@ -37,14 +37,20 @@ from akyolo.errors import ConfigError, DatasetError
 from akyolo.files import lock, publish_folder, remove, remove_partial, write
 
 CONVERTER = 1
-"""Raise it when the same archives give other labels or annotations: no set of an older converter is taken for new."""
+"""Increase it when the same archives give other labels or annotations, so that older sets are not used."""
 MANIFEST, PINS, LOCK, OWNER = "manifest.json", "pins.json", ".prepare.lock", ".prepare.owner"
-RESULTS = ("images", "labels", "annotations", REPORT, DATA_YAML)  # in the order in which they are put in place
+RESULTS = ("images", "labels", "annotations", REPORT, DATA_YAML)  # in the order in which they are published
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished data set; `fresh` says whether this call made it."""
+    """A finished data set.
+
+    Attributes:
+        data: its data YAML.
+        manifest: sums, counts and reasons.
+        fresh: whether this call made it.
+    """
 
     data: Path
     manifest: dict[str, Any]
@@ -52,16 +58,18 @@ class Prepared:
 
 
 def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule = "exact") -> Prepared:
-    """Make the data set of `spec` in `root`, unless it is there already; safe to kill, and to start several times.
+    """Prepare a published data set, if necessary.
+
+    It can be killed at any moment, and started several times at once.
 
     Args:
-        spec: what is expected.
+        spec: what is expected of the data set.
         root: the folder of the finished set.
-        archives: a folder that holds the archives, only read; None to download them into `root`.
+        archives: a folder that holds the archives and is only read; None downloads them into `root`.
         boxes: how VOC's boxes become labels.
 
     Raises:
-        DatasetError: an archive is missing, altered or hostile, or what is in it is not what is expected.
+        DatasetError: An archive is missing, altered or hostile, or its content is not as expected.
         ConfigError: `root` holds something else.
     """
     root = root.absolute()
@@ -74,7 +82,7 @@ def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule
         if not (root / LOCK).exists():
             check_empty(root)
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root):
+        with _locked(root):
             if done := _finished(spec, root, key):
                 return Prepared(root / DATA_YAML, done, fresh=False)
             return Prepared(root / DATA_YAML, _prepare(spec, root, archives, boxes, key), fresh=True)
@@ -84,14 +92,24 @@ def prepare(spec: Spec, root: Path, archives: Path | None = None, boxes: BoxRule
 
 
 def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest, if the set is complete and the one that is asked for."""
+    """Return the manifest if the set is complete.
+
+    Raises:
+        ConfigError: The set was prepared with other options.
+    """
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        made, files = dict(manifest["key"]), manifest["files"]
-    except (FileNotFoundError, NotADirectoryError, KeyError, TypeError, ValueError):  # none, or none of ours
+        prepared_key, files = dict(manifest["key"]), manifest["files"]
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # missing, or not written by akyolo
         return None
-    if made != key:
-        different = ", ".join(name for name in key if made.get(name) != key[name])
+    if prepared_key != key:
+        different = ", ".join(name for name in key if prepared_key.get(name) != key[name])
         raise ConfigError(
             f"holds a data set prepared with another {different}",
             location=str(root),
@@ -106,31 +124,31 @@ def _finished(spec: Spec, root: Path, key: dict[str, Any]) -> dict[str, Any] | N
 
 
 def _inventory(root: Path, spec: Spec) -> dict[str, list[int]]:
-    """How many images and labels there are, by split, and the bytes of the annotations."""
-    found = {}
+    """Count images, labels and bytes by split."""
+    inventory = {}
     for split in spec.splits:
-        truth = root / "annotations" / f"{split}.json"
+        ground_truth = root / "annotations" / f"{split}.json"
         images = _count(root / "images" / split, IMAGE_SUFFIXES)
         labels = _count(root / "labels" / split, frozenset({".txt"}))
-        found[split] = [images, labels, truth.stat().st_size if truth.is_file() else 0]
-    return found
+        inventory[split] = [images, labels, ground_truth.stat().st_size if ground_truth.is_file() else 0]
+    return inventory
 
 
 def _count(folder: Path, suffixes: frozenset[str]) -> int:
-    """Files of that kind; a training may have put its caches beside them."""
-    return sum(one.suffix.lower() in suffixes for one in folder.iterdir()) if folder.is_dir() else 0
+    """Count the files with one of the suffixes."""
+    return sum(file.suffix.lower() in suffixes for file in folder.iterdir()) if folder.is_dir() else 0
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One process at a time; the system gives the lock back when its owner dies."""
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the lock of `root`, or wait."""
     owner = root / OWNER
 
-    def say_who() -> None:
-        who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
-        print(f"akyolo: waiting for {who}, which prepares {root}", file=sys.stderr)
+    def name_owner() -> None:
+        process = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+        print(f"akyolo: waiting for {process}, which prepares {root}", file=sys.stderr)
 
-    with lock(root / LOCK, on_wait=say_who):
+    with lock(root / LOCK, on_wait=name_owner):
         try:
             owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
             yield
@@ -140,16 +158,19 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: dict[str, Any]) -> dict[str, Any]:
-    """All the work, under the lock."""
+    """Prepare the data set and return its manifest.
+
+    Call it under the lock.
+    """
     remove_partial(root)
     remove(root / MANIFEST)
     with publish_folder(root, RESULTS, locked=True) as tree:
         pins = _read_pins(root / PINS)
-        known = [_pinned(archive, pins) for archive in spec.archives]
-        files = _on_disk(known, source) if source else _download(known, root / "archives")
+        pinned = [_pinned(archive, pins) for archive in spec.archives]
+        files = _on_disk(pinned, source) if source else _download(pinned, root / "archives")
         unpacked = tree / "unpacked"
         unpacked.mkdir()
-        for archive, file in zip(known, files, strict=True):
+        for archive, file in zip(pinned, files, strict=True):
             _unpack(file, unpacked, unchecked=not source and archive.md5 is None)
         splits = {split: _read(spec, split, unpacked, boxes) for split in spec.splits}
         _check(spec, splits)
@@ -157,7 +178,7 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
         write_tree(YoloSet.from_splits(splits, spec.names, rejected), tree, root, move)
         sums = {
             file.name: {"bytes": file.stat().st_size, "md5": archive.md5 or md5_of(file)}
-            for archive, file in zip(known, files, strict=True)
+            for archive, file in zip(pinned, files, strict=True)
         }
         manifest = {
             "key": key,
@@ -174,21 +195,23 @@ def _prepare(spec: Spec, root: Path, source: Path | None, boxes: BoxRule, key: d
 
 
 def _read_pins(file: Path) -> dict[str, Any]:
+    """Return pinned sizes and sums by archive."""
     try:
         return {name: dict(sums) for name, sums in json.loads(file.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
         return {}
     except (AttributeError, TypeError, ValueError) as error:
-        raise DatasetError(f"no JSON of sums: {error}", location=str(file)) from error
+        raise DatasetError(f"is not a JSON file of sums: {error}", location=str(file)) from error
 
 
 def _pinned(archive: Archive, pins: dict[str, Any]) -> Archive:
-    """The archive with the size and sum of the first preparation, where the spec has none."""
+    """Fill in a missing size and sum."""
     pin = pins.get(archive.file, {})
     return replace(archive, bytes=archive.bytes or pin.get("bytes"), md5=archive.md5 or pin.get("md5"))
 
 
 def _on_disk(archives: list[Archive], folder: Path) -> list[Path]:
+    """Return the verified archives of a folder."""
     files = [folder / archive.file for archive in archives]
     if missing := [file.name for file in files if not file.is_file()]:
         raise DatasetError(
@@ -201,21 +224,23 @@ def _on_disk(archives: list[Archive], folder: Path) -> list[Path]:
 
 
 def _download(archives: list[Archive], folder: Path) -> list[Path]:
+    """Download the archives and return their paths."""
     folder.mkdir(exist_ok=True)
     return [fetch(archive, folder) for archive in archives]
 
 
 def _unpack(file: Path, into: Path, unchecked: bool) -> None:
+    """Unpack an archive; delete a broken download."""
     try:
         unpack(file, into)
     except BrokenArchiveError:
-        if unchecked:  # a download that nobody could tell from a whole one before: the next start gets it again
+        if unchecked:  # Without a sum only the unpacking shows that it is broken. The next start downloads it again.
             file.unlink()
         raise
 
 
 def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> SplitAnnotations:
-    """Read the annotations of one split from the unpacked archives."""
+    """Read the annotations of one split."""
     print(f"akyolo: reading {split}", file=sys.stderr)
     sources = [_inside(unpacked, source) for source in spec.splits[split].sources]
     if spec.format == "voc-xml":
@@ -236,12 +261,12 @@ def _read(spec: Spec, split: str, unpacked: Path, boxes: BoxRule) -> SplitAnnota
 
 
 def _inside(unpacked: Path, source: Source) -> tuple[Path, Path, Path | None]:
-    """Return the paths of a source in the folder of the unpacked archives."""
+    """Return the unpacked paths of a source."""
     return unpacked / source.images, unpacked / source.annotations, unpacked / source.list if source.list else None
 
 
 def _check(spec: Spec, splits: dict[str, SplitAnnotations]) -> None:
-    """Check the counts, and that nothing is rejected that no published set has."""
+    """Check the counts and the reasons of rejections."""
     for split, part in splits.items():
         if unexpected := part.unexpected():
             raise DatasetError(f"split {split} cannot be used: {summary_of(unexpected)}", location=spec.file)

@@ -1,1 +1,1 @@
-"""The embedded data set: drawn on first use, never downloaded."""
+"""The embedded data set, drawn on first use."""

@@ -1,4 +1,4 @@
-"""Store the embedded data set: drawn once, by one process, complete or not at all."""
+"""Draw and store the embedded data set."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from platformdirs import user_cache_path
 
-from akyolo.datasets.shapes.draw import DRAWING, OUTLINES, picture
+from akyolo.datasets.shapes.draw import DRAWING, OUTLINES, draw_image
 from akyolo.errors import DatasetError
 from akyolo.files import lock, publish_folder
 from akyolo.resources import packaged
@@ -21,7 +21,15 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Spec:
-    """What `data/shapes.yaml` says: class names, pictures per split, picture side in px, seed."""
+    """The content of `data/shapes.yaml`.
+
+    Attributes:
+        names: the class names by class index.
+        train: the number of training images.
+        val: the number of validation images.
+        size: the side of an image in pixels.
+        seed: the seed of the random streams.
+    """
 
     names: tuple[str, ...]
     train: int
@@ -31,7 +39,11 @@ class Spec:
 
     @classmethod
     def read(cls) -> "Spec":
-        """Read the file that came with this installation."""
+        """Read the packaged file.
+
+        Raises:
+            DatasetError: The classes are not those that can be drawn.
+        """
         path = packaged("data") / "shapes.yaml"
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         if raw["names"] != list(OUTLINES):
@@ -42,20 +54,23 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits that change with these numbers and with the way pictures are drawn."""
+        """Twelve hexadecimal digits that identify the set."""
         text = json.dumps([DRAWING, JPEG_QUALITY, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def prepare(root: Path | None = None, spec: Spec | None = None) -> Path:
-    """Draw the set on first use, and give the path of its data YAML.
+    """Draw the set on first use and return its data YAML.
 
-    Any number of processes may call this at once: one draws, the others wait. The set is drawn beside its place and
-    moved there complete, so a killed run leaves nothing that could pass for a set.
+    Several processes may call it at once: one draws, the others wait. The set appears when it is complete, so a killed
+    process leaves no incomplete set.
 
     Args:
-        root: the folder that holds, or gets, the set; the user's cache folder if not given.
+        root: the folder that holds the set; the user's cache folder if not given.
         spec: what to draw; `data/shapes.yaml` if not given.
+
+    Raises:
+        DatasetError: The set cannot be written.
     """
     spec = spec or Spec.read()
     file = data_yaml(root, spec)
@@ -76,25 +91,29 @@ def prepare(root: Path | None = None, spec: Spec | None = None) -> Path:
 
 
 def data_yaml(root: Path | None = None, spec: Spec | None = None) -> Path:
-    """The path of its data YAML, drawn or not."""
+    """Return the path of the data YAML.
+
+    The set need not be drawn.
+    """
     root = (root or user_cache_path("akyolo")).absolute()
     return root / f"shapes-{(spec or Spec.read()).digest}" / "shapes.yaml"
 
 
 def _data_yaml(home: Path, spec: Spec) -> str:
+    """Return the text of the data YAML."""
     names = dict(enumerate(spec.names))
     data = {"path": str(home), "train": "images/train", "val": "images/val", "names": names}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _inventory(home: Path) -> list[int]:
-    """Number and bytes of all pictures and labels below `home`."""
-    sizes = [f.stat().st_size for kind in ("images/*/*.jpg", "labels/*/*.txt") for f in home.glob(kind)]
+    """Count images, labels and their bytes."""
+    sizes = [f.stat().st_size for pattern in ("images/*/*.jpg", "labels/*/*.txt") for f in home.glob(pattern)]
     return [len(sizes), sum(sizes)]
 
 
 def _complete(home: Path, spec: Spec) -> bool:
-    """Whether `home` holds all that its manifest lists, and its data YAML still points at where it lies now."""
+    """Return whether the set is complete here."""
     try:
         manifest = json.loads((home / "manifest.json").read_text(encoding="utf-8"))
         text = (home / "shapes.yaml").read_text(encoding="utf-8")
@@ -104,20 +123,23 @@ def _complete(home: Path, spec: Spec) -> bool:
 
 
 def _replace(home: Path, spec: Spec) -> None:
-    """Draw the set and put it in place of whatever incomplete thing is there. Only under the lock."""
+    """Draw the set and replace an incomplete one.
+
+    Call it under the lock.
+    """
     print(f"akyolo: drawing the shapes data set ({spec.train + spec.val} images) into {home}", file=sys.stderr)
     with publish_folder(home, locked=True) as folder:
         _write(folder, home, spec)
 
 
 def _write(folder: Path, home: Path, spec: Spec) -> None:
-    """Write the complete set into `folder`, to be moved to `home`; the manifest comes last."""
+    """Write the set into `folder`, which is moved to `home` later."""
     for split, indices in (("train", range(spec.train)), ("val", range(spec.train, spec.train + spec.val))):
         images, labels = folder / "images" / split, folder / "labels" / split
         images.mkdir(parents=True)
         labels.mkdir(parents=True)
         for index in indices:
-            image, boxes, classes = picture(spec.seed, index, spec.size)
+            image, boxes, classes = draw_image(spec.seed, index, spec.size)
             _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (images / f"{index:06d}.jpg").write_bytes(jpeg.tobytes())
             (labels / f"{index:06d}.txt").write_text(_label_text(boxes, classes, spec.size), encoding="utf-8")
@@ -127,8 +149,11 @@ def _write(folder: Path, home: Path, spec: Spec) -> None:
 
 
 def _label_text(boxes: np.ndarray, classes: np.ndarray, size: int) -> str:
-    """Lines "class cx cy w h" in parts of the picture: exact at 320 px, where all are multiples of 1/640."""
+    """Return the label rows of one image.
+
+    A row is "class cx cy w h" in fractions. They are exact at 320 pixels, where all values are multiples of 1/640.
+    """
     corners = boxes / size
     centres, sides = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
     rows = zip(classes, np.concatenate([centres, sides], 1), strict=True)
-    return "".join(f"{kind} " + " ".join(f"{v:.7f}" for v in values) + "\n" for kind, values in rows)
+    return "".join(f"{class_id} " + " ".join(f"{v:.7f}" for v in values) + "\n" for class_id, values in rows)

@@ -1,1 +1,1 @@
-"""Write, read and check data sets in the layout of Ultralytics."""
+"""Write, read and check Ultralytics data sets."""

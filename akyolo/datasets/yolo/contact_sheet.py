@@ -1,4 +1,4 @@
-"""Some images of a data set with their labels drawn in, on one sheet, to see whether boxes are where they belong."""
+"""Draw images with their labels on one sheet."""
 
 import colorsys
 from pathlib import Path
@@ -9,17 +9,19 @@ from akyolo.datasets.formats.annotations import UnusableError, denormalise
 from akyolo.datasets.formats.images import thumbnail
 from akyolo.datasets.yolo.data_yaml import DataYaml, label_of
 
-COLUMNS, ROWS, SIDE = 6, 4, 240  # cells, and the side of one in px
+COLUMNS, ROWS, SIDE = 6, 4, 240  # numbers of cells, and the side of a cell in pixels
 
 
 def contact_sheet(data: DataYaml) -> Image.Image:
-    """Images from all over the splits, in equal steps; those that cannot be read are left out."""
+    """Return a sheet of images with their labels.
+
+    The images are taken from all splits in equal steps. Those that cannot be read are left out.
+    """
     images = [image for split in data.images.values() for image in split]
-    wanted = COLUMNS * ROWS
-    steps = range(wanted) if len(images) > wanted else range(len(images))
-    chosen = [images[step * len(images) // len(steps)] for step in steps]
-    sheet = Image.new("RGB", (COLUMNS * SIDE, -(-len(chosen) // COLUMNS) * SIDE), "white")
-    for number, image in enumerate(chosen):
+    count = min(COLUMNS * ROWS, len(images))
+    selected = [images[step * len(images) // count] for step in range(count)]
+    sheet = Image.new("RGB", (COLUMNS * SIDE, -(-len(selected) // COLUMNS) * SIDE), "white")
+    for number, image in enumerate(selected):
         try:
             cell = thumbnail(image, SIDE - 4)
         except UnusableError:
@@ -30,22 +32,26 @@ def contact_sheet(data: DataYaml) -> Image.Image:
 
 
 def _rows(label: Path) -> list[tuple[int, list[float]]]:
-    """The rows that can be drawn; what is wrong with the others, the check says."""
+    """Return the label rows that can be drawn.
+
+    The faults of the others are found by `check.findings`.
+    """
     rows = []
     for line in label.read_text(encoding="utf-8", errors="replace").splitlines() if label.is_file() else []:
         try:
-            kind, *numbers = map(float, line.split())
-            rows.append((int(kind), numbers))
+            class_id, *numbers = map(float, line.split())
+            rows.append((int(class_id), numbers))
         except (ValueError, OverflowError):
             continue
     return rows
 
 
 def _draw(cell: Image.Image, rows: list[tuple[int, list[float]]], names: tuple[str, ...]) -> None:
+    """Draw the labels of one image."""
     pen = ImageDraw.Draw(cell)
-    for kind, numbers in rows:
-        known = 0 <= kind < len(names)
-        hue = kind * 0.618 % 1 if known else 0.0  # the golden ratio keeps neighbouring classes apart
+    for class_id, numbers in rows:
+        is_named = 0 <= class_id < len(names)
+        hue = class_id * 0.618 % 1 if is_named else 0.0  # the golden ratio keeps neighbouring classes apart
         colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 1, 1))
         if len(numbers) == 4:
             x1, y1, x2, y2 = denormalise((numbers[0], numbers[1], numbers[2], numbers[3]), cell.size)
@@ -55,6 +61,6 @@ def _draw(cell: Image.Image, rows: list[tuple[int, list[float]]], names: tuple[s
             corners = [(x * cell.width, y * cell.height) for x, y in zip(xs, ys, strict=True)]
         else:
             continue
-        if all(abs(part) < 1e6 for corner in corners for part in corner):  # no infinity, no endless line
+        if all(abs(part) < 1e6 for corner in corners for part in corner):  # infinite and very long lines are left out
             pen.line([*corners, corners[0]], fill=colour, width=2)
-            pen.text(corners[0], names[kind] if known else f"{kind}?", fill=colour)
+            pen.text(corners[0], names[class_id] if is_named else f"{class_id}?", fill=colour)

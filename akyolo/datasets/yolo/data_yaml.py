@@ -1,6 +1,6 @@
-"""A data YAML, read for its values: where the images of each split lie and what the classes are called.
+"""Read images and class names from a data YAML.
 
-It is found and understood as Ultralytics does, except that nothing in it is ever run or fetched.
+It is understood as by Ultralytics, except that nothing in it is run or downloaded.
 """
 
 import os
@@ -20,9 +20,13 @@ RUN = ("download",)  # the key whose value Ultralytics runs as Python or in a sh
 
 @dataclass(frozen=True)
 class DataYaml:
-    """`images` holds the image files by split, sorted; `names` the classes by index.
+    """The content of a data YAML.
 
-    `keypoints` is how many numbers of a label row follow the box, for poses.
+    Attributes:
+        file: the data YAML.
+        images: the image files by split, sorted.
+        names: the class names by class index.
+        keypoints: how many numbers follow the box in a label row of a pose; else 0.
     """
 
     file: Path
@@ -32,10 +36,10 @@ class DataYaml:
 
 
 def check_runs_nothing(file: Path) -> None:
-    """Refuse a data YAML that holds a program.
+    """Check that a data YAML holds no program.
 
     Raises:
-        DatasetError: with file and line.
+        DatasetError: It holds one; the error names file and line.
     """
     read_plain_yaml(file, refuse=RUN)
 
@@ -44,13 +48,13 @@ def read_data_yaml(file: Path) -> DataYaml:
     """Read a data YAML and list its images.
 
     Raises:
-        DatasetError: it is no plain YAML, holds a program, or names what is not there.
+        DatasetError: It is not plain YAML, holds a program, or names files that do not exist.
     """
     data = read_plain_yaml(file, refuse=RUN)
     root = Path(str(data.get("path") or file.parent.absolute()))
     if not root.is_dir():
         raise DatasetError(
-            f"path {str(root)!r} is no folder", location=str(file), remedy="Write it as an absolute path."
+            f"path {str(root)!r} is not a folder", location=str(file), remedy="Write it as an absolute path."
         )
     if "validation" in data:
         data.setdefault("val", data["validation"])
@@ -62,12 +66,22 @@ def read_data_yaml(file: Path) -> DataYaml:
 
 
 def label_of(image: Path) -> Path:
-    """Where Ultralytics looks for the labels of an image: the last folder `images` becomes `labels`."""
-    before, found, after = str(image).rpartition(f"{os.sep}images{os.sep}")
-    return Path(f"{before}{os.sep}labels{os.sep}{after}" if found else image).with_suffix(".txt")
+    """Return the label file of an image.
+
+    It is the path that Ultralytics uses.
+
+    The last folder `images` becomes `labels`.
+
+    Example:
+        >>> label_of(Path("/data/images/val/7.jpg")).as_posix()
+        '/data/labels/val/7.txt'
+    """
+    before, images, after = str(image).rpartition(f"{os.sep}images{os.sep}")
+    return Path(f"{before}{os.sep}labels{os.sep}{after}" if images else image).with_suffix(".txt")
 
 
 def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
+    """Return the class names by class index."""
     names, count = data.get("names"), data.get("nc")
     if names is None and isinstance(count, int):
         names = [f"class_{number}" for number in range(count)]
@@ -84,6 +98,7 @@ def _names(file: Path, data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _keypoints(file: Path, shape: Any) -> int:
+    """Return the keypoint numbers of an object."""
     if not isinstance(shape, list | tuple) or len(shape) != 2 or not all(n in FROM_0 for n in shape):
         what = f"kpt_shape is {shape!r}"
         raise DatasetError(what, location=str(file), remedy="kpt_shape: [17, 3]: how many, and the numbers of each")
@@ -91,23 +106,30 @@ def _keypoints(file: Path, shape: Any) -> int:
 
 
 def _images(file: Path, root: Path, split: str, value: Any) -> list[Path]:
-    found: set[Path] = set()
-    for one in value if isinstance(value, list) else [value]:
-        location = root / str(one)
-        if not location.exists() and str(one).startswith("../"):  # as Roboflow writes it, and Ultralytics reads it
-            location = root / str(one).removeprefix("../")
+    """Return the image files of a split, sorted."""
+    images: set[Path] = set()
+    for entry in value if isinstance(value, list) else [value]:
+        location = root / str(entry)
+        if not location.exists() and str(entry).startswith("../"):  # Roboflow writes it so, and Ultralytics reads it.
+            location = root / str(entry).removeprefix("../")
         if location.is_dir():
-            found.update(images_below(location))
+            images.update(images_below(location))
         elif location.suffix == ".txt" and location.is_file():
-            found.update(_listed(location))
+            images.update(_listed(location))
         else:
-            raise DatasetError(f"{split}: {str(location)!r} is no folder and no list of images", location=str(file))
-    if not found:
+            raise DatasetError(
+                f"{split}: {str(location)!r} is neither a folder nor a list of images", location=str(file)
+            )
+    if not images:
         raise DatasetError(f"{split} holds no images", location=str(file))
-    return sorted(found)
+    return sorted(images)
 
 
 def _listed(file: Path) -> Iterator[Path]:
+    """Yield the images of a list.
+
+    `./` is the folder of the list.
+    """
     for line in file.read_text(encoding="utf-8-sig").splitlines():
         if line.strip():
             image = Path(line.strip())

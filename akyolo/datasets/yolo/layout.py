@@ -1,4 +1,4 @@
-"""Write data sets in the folder layout that Ultralytics trains from."""
+"""Write data sets in the layout of Ultralytics."""
 
 import csv
 import json
@@ -46,7 +46,7 @@ class YoloSet:
         return cls(images, names, tuple(rejected), {split: part.ground_truth for split, part in splits.items()})
 
     def summary(self, out: str) -> str:
-        """Return one line with the numbers of boxes kept and rejected.
+        """Return the numbers of kept and rejected boxes.
 
         Args:
             out: the folder as the user wrote it.
@@ -61,7 +61,7 @@ class YoloSet:
 
 @dataclass(frozen=True)
 class Imported:
-    """A data set read from a user's folder, and remarks on it for the user."""
+    """A data set of a user, and remarks on it."""
 
     content: YoloSet
     remarks: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def check_destination(out: Path, source: Path) -> None:
 
 
 def check_outside(out: Path, source: Path) -> None:
-    """Check that `out` lies outside `source`, which must not change.
+    """Check that `out` lies outside `source`.
 
     Raises:
         ConfigError: It lies in `source`.
@@ -89,7 +89,7 @@ def check_outside(out: Path, source: Path) -> None:
 
 
 def check_empty(out: Path) -> None:
-    """Check that `out` does not exist or is an empty folder.
+    """Check that `out` is missing or empty.
 
     Raises:
         ConfigError: It is something else.
@@ -100,7 +100,7 @@ def check_empty(out: Path) -> None:
 
 
 def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
-    """Write a data set: images, labels, annotations, data.yaml and the report.
+    """Write images, labels, annotations, data.yaml and the report.
 
     Args:
         content: the data set.
@@ -122,7 +122,10 @@ def write_yolo(content: YoloSet, out: Path, *, copy: bool = False) -> None:
 
 
 def copy_file(source: Path, image: Path) -> None:
-    """Copy an image without its permissions, so that the copy of a read-only one can be deleted."""
+    """Copy an image without its permissions.
+
+    So the copy of a read-only image can be written and deleted.
+    """
     shutil.copyfile(source, image)
 
 

@@ -1,4 +1,4 @@
-"""YAML that holds values and nothing else, read so that a mistake can be named by file and line."""
+"""Read YAML that holds only values."""
 
 from pathlib import Path
 from typing import Any
@@ -9,29 +9,34 @@ from akyolo.errors import DatasetError
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently take the last."""
+    """A loader that refuses repeated keys.
+
+    YAML would silently take the last one.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As the safe loader."""
-        seen: set[Any] = set()
+        """Return a mapping without repeated keys."""
+        keys: set[Any] = set()
         for key, _ in node.value:
             if key.tag != "tag:yaml.org,2002:merge":
                 name = self.construct_object(key, deep=True)
-                if isinstance(name, str | int) and name in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", key.start_mark)
-                seen.add(name if isinstance(name, str | int) else id(key))
+                if isinstance(name, str | int) and name in keys:
+                    raise yaml.constructor.ConstructorError(None, None, f"{name!r} is there twice", key.start_mark)
+                keys.add(name if isinstance(name, str | int) else id(key))
         return super().construct_mapping(node, deep)
 
 
 def read_plain_yaml(file: Path, *, refuse: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The mapping in a YAML file; a tag that would build a Python object is refused like any other mistake.
+    """Read the mapping in a YAML file.
+
+    A tag that would build a Python object is an error.
 
     Args:
         file: the file.
-        refuse: keys of the top level that must hold nothing, because somebody would run it.
+        refuse: keys of the top level that must be empty, because their values would be run as programs.
 
     Raises:
-        DatasetError: with file and line.
+        DatasetError: The file cannot be read or is not such YAML; the error names file and line.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -44,17 +49,17 @@ def read_plain_yaml(file: Path, *, refuse: tuple[str, ...] = ()) -> dict[str, An
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise DatasetError(f"no plain YAML: {error.problem or error.context}", location=location) from error
+        raise DatasetError(f"not plain YAML: {error.problem or error.context}", location=location) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: dates such as 2001-99-99
-        raise DatasetError(f"no plain YAML: {str(error).splitlines()[0]}", location=str(file)) from error
+        raise DatasetError(f"not plain YAML: {str(error).splitlines()[0]}", location=str(file)) from error
     if not isinstance(node, yaml.MappingNode):
-        raise DatasetError("is no mapping of keys to values", location=str(file))
+        raise DatasetError("is not a mapping of keys to values", location=str(file))
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
     for name in refuse:
         if data.get(name):
             raise DatasetError(
                 f"{name!r} is refused: it would be run as a program, or fetched",
-                location=f"{file}:{lines.get(name) or lines['<<']}",  # of another mapping that is merged into this one
+                location=f"{file}:{lines.get(name) or lines['<<']}",  # "<<": a mapping that is merged
                 remedy="Remove the key; `akyolo data prepare` downloads data sets, and checks what it gets.",
             )
     return data

@@ -1,4 +1,4 @@
-"""Which picture is trained on, which validated on, which kept for the test."""
+"""Assign images to splits."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +13,20 @@ LISTS = (*SPLITS, "trainval")
 
 
 def read_lists(folder: Path, key_of: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
-    """The non-empty lists among train, val, test and trainval `.txt` of a folder: list name -> keys.
+    """Read the split lists of a folder.
 
-    `key_of` turns one line into the key of a picture. Other files, such as VOC's one list per class, are not read.
+    These are train.txt, val.txt, test.txt and trainval.txt. Other files, such as VOC's lists of one class, are
+    not read.
+
+    Args:
+        folder: the folder.
+        key_of: returns the key of an image from one line.
+
+    Returns:
+        The keys by list name. Empty lists are left out.
+
+    Raises:
+        DatasetError: A list is not text.
     """
     lists: dict[str, tuple[str, ...]] = {}
     for name in LISTS:
@@ -33,26 +44,34 @@ def read_lists(folder: Path, key_of: Callable[[str], str]) -> dict[str, tuple[st
 
 
 def assign(lists: Mapping[str, tuple[str, ...]], location: str) -> dict[str, str]:
-    """Key -> its one split, from the lists that are there.
+    """Return the split of each key.
 
-    `trainval` is asked only where train or val is missing: it is train, or gives the missing half as its remainder.
+    `trainval` is used only if train or val is missing: the missing one is what `trainval` has beyond the other.
+
+    Args:
+        lists: the keys by list name.
+        location: the folder of the lists, for errors.
 
     Raises:
-        DatasetError: there is nothing to train on, or a key stands in two splits.
+        DatasetError: There is nothing to train on, or a key is in two splits.
+
+    Example:
+        >>> assign({"trainval": ("a", "b", "c"), "val": ("c",)}, "ImageSets/Main")
+        {'c': 'val', 'a': 'train', 'b': 'train'}
     """
-    chosen = {split: lists[split] for split in SPLITS if split in lists}
+    keys_of = {split: lists[split] for split in SPLITS if split in lists}
     for missing, other in (("train", "val"), ("val", "train")):
-        if "trainval" in lists and missing not in chosen:
-            taken = set(chosen.get(other, ()))
-            chosen[missing] = tuple(key for key in lists["trainval"] if key not in taken)
-    if not chosen.get("train"):
+        if "trainval" in lists and missing not in keys_of:
+            taken = set(keys_of.get(other, ()))
+            keys_of[missing] = tuple(key for key in lists["trainval"] if key not in taken)
+    if not keys_of.get("train"):
         raise DatasetError(
             f"no list to train on, only {' and '.join(sorted(lists))}.txt",
             location=location,
             remedy="Add a train.txt, or import a copy without ImageSets/Main for a random split.",
         )
     split_of: dict[str, str] = {}
-    for split, keys in chosen.items():
+    for split, keys in keys_of.items():
         for key in keys:
             if split_of.setdefault(key, split) != split:
                 raise DatasetError(
@@ -64,7 +83,12 @@ def assign(lists: Mapping[str, tuple[str, ...]], location: str) -> dict[str, str
 
 
 def group(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """(split, item) pairs -> split -> items, in the order given."""
+    """Return the items of each split.
+
+    Example:
+        >>> group([("train", 1), ("val", 2), ("train", 3)])
+        {'train': [1, 3], 'val': [2]}
+    """
     groups: dict[str, list[T]] = {}
     for split, item in items:
         groups.setdefault(split, []).append(item)
@@ -72,11 +96,26 @@ def group(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
 
 
 def hold_out(items: list[T], fraction: float, seed: int, location: str) -> tuple[list[T], list[T]]:
-    """Split at random into (train, val), at least one each; the same items and seed give the same split."""
+    """Split items at random into train and val.
+
+    Args:
+        items: two or more items.
+        fraction: the share of val.
+        seed: the same seed and items give the same split.
+        location: the folder of the items, for errors.
+
+    Raises:
+        DatasetError: There are fewer than two items.
+
+    Example:
+        >>> train, val = hold_out(list(range(10)), 0.2, seed=0, location="images")
+        >>> len(train), len(val)
+        (8, 2)
+    """
     if len(items) < 2:
         raise DatasetError(f"{len(items)} usable image cannot be split into train and val", location=location)
     count = min(max(round(fraction * len(items)), 1), len(items) - 1)
     order = list(range(len(items)))
     random.Random(seed).shuffle(order)
     held = set(order[:count])
-    return [one for i, one in enumerate(items) if i not in held], [items[i] for i in sorted(held)]
+    return [item for i, item in enumerate(items) if i not in held], [items[i] for i in sorted(held)]

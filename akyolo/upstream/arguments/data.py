@@ -78,7 +78,9 @@ def check_runs_nothing(data: Any, task: str | None = None) -> None:
 
 
 def check_data_of_task(task: str, data: Any) -> None:
-    """Refuse a folder where a task needs a data YAML; only a classifier takes a folder of folders.
+    """Refuse a folder where a task needs a data YAML.
+
+    Only a classifier takes a folder of folders.
 
     Raises:
         DatasetError: it names the data YAMLs that are near.

@@ -1,4 +1,7 @@
-"""Give the rules of our layers to thop, so that `model.info()` of Ultralytics counts them too."""
+"""Give the rules of our layers to thop.
+
+`model.info()` of Ultralytics calls thop without them.
+"""
 
 from thop.profile import register_hooks
 
@@ -6,5 +9,5 @@ from akyolo.cost import RULES
 
 
 def install() -> None:
-    """Add our rules to those of thop; doing it twice changes nothing."""
+    """Add our rules; doing it twice changes nothing."""
     register_hooks.update(RULES)

@@ -29,7 +29,7 @@ from tests.helpers.voc_look_alikes import (
 
 @pytest.fixture
 def voc(tmp_path):
-    """Two plain pictures, so that a third one can go wrong and a data set remains."""
+    """Two plain images, so that a third one can go wrong and a data set remains."""
     return Voc(tmp_path / "source").add("a").add("b")
 
 

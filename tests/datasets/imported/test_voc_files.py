@@ -17,7 +17,7 @@ EXIF_ORIENTATION = 0x0112
 
 @pytest.fixture
 def voc(tmp_path):
-    """Two plain pictures, so that a third one can go wrong and a data set remains."""
+    """Two plain images, so that a third one can go wrong and a data set remains."""
     return Voc(tmp_path / "source").add("a").add("b")
 
 

@@ -13,7 +13,7 @@ from tests.helpers.voc_look_alikes import Voc, akyolo_data, an_object, annotatio
 
 @pytest.fixture
 def voc(tmp_path):
-    """Two plain pictures, so that a third one can go wrong and a data set remains."""
+    """Two plain images, so that a third one can go wrong and a data set remains."""
     return Voc(tmp_path / "source").add("a").add("b")
 
 

@@ -71,7 +71,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path, into, kind):
         info = tarfile.TarInfo("kit/link")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    with pytest.raises(DatasetError, match=r"hostile archive.*link or a device|no whole archive"):
+    with pytest.raises(DatasetError, match=r"hostile archive.*link or a device|not a complete archive"):
         unpack(tmp_path / "a.tar", into)
     assert not list(into.iterdir())
 
@@ -111,7 +111,7 @@ def test_a_bomb_that_lies_stops_before_it_has_written_more_than_it_claims(tmp_pa
     central = content.rindex(b"PK\x01\x02")
     content[central + 24 : central + 28] = struct.pack("<I", 100)  # the uncompressed size, in the header that is read
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a\.zip: is no whole archive"):
+    with pytest.raises(DatasetError, match=r"a\.zip: is not a complete archive"):
         unpack(tmp_path / "a.zip", into)
     assert sum(len(one) for one in everything(into).values()) <= 100
 
@@ -165,7 +165,7 @@ def test_damage_is_said_in_one_way_whatever_the_compression(tmp_path, into, meth
     content = bytearray(file.read_bytes())
     content[at] ^= 0xFF
     file.write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a\.zip: is no whole archive"):
+    with pytest.raises(DatasetError, match=r"a\.zip: is not a complete archive"):
         unpack(file, into)
 
 
@@ -178,7 +178,7 @@ def test_a_damaged_tar_xz_too(tmp_path, into):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a\.tar\.xz: is no whole archive"):
+    with pytest.raises(DatasetError, match=r"a\.tar\.xz: is not a complete archive"):
         unpack(file, into)
 
 

@@ -264,7 +264,7 @@ def test_a_manifest_that_is_none_of_ours_says_nothing(made, tmp_path, content):
     if content == "{}":
         assert run(made, tmp_path / "out").fresh
         return
-    with pytest.raises(DatasetError, match=r"pins\.json: no JSON of sums"):
+    with pytest.raises(DatasetError, match=r"pins\.json: is not a JSON file of sums"):
         run(made, tmp_path / "out")
 
 

@@ -28,7 +28,7 @@ from akyolo.errors import DatasetError
 FULL = store.Spec.read()
 SMALL = replace(FULL, train=24, val=8, size=96)
 
-# Another digest here means other pictures: raise draw.DRAWING together with it.
+# Another digest here means other images: increase draw.DRAWING together with it.
 PIXELS = {
     (0, 0): "e8d209e2d7806429",
     (0, 447): "65d651b682bb7572",
@@ -69,28 +69,28 @@ def test_module_needs_neither_torch_nor_ultralytics(module):
 
 @pytest.mark.parametrize(("seed", "index"), PIXELS)
 def test_pixels_are_pinned(seed, index):
-    image, boxes, classes = draw.picture(seed, index, 320)
+    image, boxes, classes = draw.draw_image(seed, index, 320)
     assert image.shape == (320, 320, 3) and image.dtype == np.uint8
     digest = hashlib.sha256(image.tobytes() + boxes.tobytes() + classes.tobytes()).hexdigest()
     assert digest[:16] == PIXELS[seed, index]
 
 
-def test_a_picture_does_not_depend_on_those_drawn_before():
-    alone = draw.picture(0, 5, 96)
+def test_an_image_does_not_depend_on_those_drawn_before():
+    alone = draw.draw_image(0, 5, 96)
     for index in range(6):
-        again = draw.picture(0, index, 96)
+        again = draw.draw_image(0, index, 96)
     assert all(np.array_equal(a, b) for a, b in zip(alone, again, strict=True))
 
 
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**31), index=st.integers(0, 10**6))
 def test_boxes_are_tight_around_the_painted_pixels(seed, index):
-    """Paint on black, every object in a grey of its own, and read the boxes off the picture (noise is +-10)."""
+    """Paint on black, every object in a grey of its own, and read the boxes off the image (noise is +-10)."""
     greys = iter(range(40, 256, 25))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draw, "_background", lambda _, size: np.zeros((size, size, 3), np.uint8))
         patch.setattr(draw, "_texture", lambda _, behind: np.full_like(behind, next(greys)))
-        image, boxes, classes = draw.picture(seed, index, 320)
+        image, boxes, classes = draw.draw_image(seed, index, 320)
     owner = (image[..., 0].astype(int) - 40 + 12) // 25
     assert owner.max() + 1 == len(boxes) == len(classes) >= 1
     for number, box in enumerate(boxes):
@@ -113,7 +113,7 @@ def test_nothing_but_the_shape_tells_the_class(monkeypatch):
     monkeypatch.setattr(draw, "_mask", seen_mask)
     for index in range(300):
         seen.clear()
-        image, boxes, classes = draw.picture(FULL.seed, index, 192)
+        image, boxes, classes = draw.draw_image(FULL.seed, index, 192)
         kinds.extend(classes)
         for (x0, y0, x1, y1), (angle, mask) in zip(boxes, seen, strict=True):
             colours, side = image[y0:y1, x0:x1][mask].astype(float), np.log2(max(x1 - x0, y1 - y0))
@@ -138,7 +138,7 @@ def test_counts_and_labels_are_those_of_the_specification(full_set):
         assert len(images) == len(labels) == count == getattr(FULL, split)
         assert [f.stem for f in images] == [f.stem for f in labels] == [f"{first + i:06d}" for i in range(count)]
     for split, index in (("train", 0), ("train", 447), ("val", 448), ("val", 703)):
-        image, boxes, classes = draw.picture(FULL.seed, index, FULL.size)
+        image, boxes, classes = draw.draw_image(FULL.seed, index, FULL.size)
         written = labels_of((home / "labels" / split / f"{index:06d}.txt").read_text(), FULL.size)
         assert np.array_equal(written[0], boxes) and np.array_equal(written[1], classes)
         stored = cv2.imread(str(home / "images" / split / f"{index:06d}.jpg"))
@@ -226,12 +226,12 @@ def half_a_manifest(home):
     return home
 
 
-def a_picture_lost(home):
+def an_image_lost(home):
     next((home / "images" / "val").iterdir()).unlink()
     return home
 
 
-def a_picture_cut_short(home):
+def an_image_cut_short(home):
     next((home / "images" / "train").iterdir()).write_bytes(b"")
     return home
 
@@ -248,8 +248,8 @@ def moved(home):
         (damage_nothing, False),
         (no_manifest, True),
         (half_a_manifest, True),
-        (a_picture_lost, True),
-        (a_picture_cut_short, True),
+        (an_image_lost, True),
+        (an_image_cut_short, True),
         (moved, True),
     ],
 )

@@ -68,9 +68,9 @@ def test_a_good_set_is_counted(root, capsys):
 
 
 ROWS = {
-    "2 0.5 0.5 0.2 0.2": "class 2 is none of 0 to 1",
-    "-1 0.5 0.5 0.2 0.2": "class -1 is none of 0 to 1",
-    "0.5 0.5 0.5 0.2 0.2": "class 0.5 is none",
+    "2 0.5 0.5 0.2 0.2": "class 2 is not one of 0 to 1",
+    "-1 0.5 0.5 0.2 0.2": "class -1 is not one of 0 to 1",
+    "0.5 0.5 0.5 0.2 0.2": "class 0.5 is not one",
     "0 -0.1 0.5 0.2 0.2": "number 2, -0.1, is negative",
     "0 0.5 0.5 1.2 0.2": "number 4, 1.2, is above 1",
     "0 0.5 0.5 0.2 1.005": "number 5, 1.005, is above 1",
@@ -80,8 +80,8 @@ ROWS = {
     "0 0.1 0.1 0.2 0.1 0.2 0.2 0.3": "8 numbers: a box has 5, a polygon 7 or more",
     "0 nan 0.5 0.2 0.2": "'0 nan 0.5 0.2 0.2' holds a number that is not finite",
     "inf 0.5 0.5 0.2 0.2": "not finite",
-    "cat 0.5 0.5 0.2 0.2": "'cat 0.5 0.5 0.2 0.2' holds something that is no number",
-    "0,0.5,0.5,0.2,0.2": "no number",
+    "cat 0.5 0.5 0.2 0.2": "'cat 0.5 0.5 0.2 0.2' holds something that is not a number",
+    "0,0.5,0.5,0.2,0.2": "not a number",
     "0 0.5 0.5 0 0.2": "has no area",
     "0 0.1 0.1 0.2 0.1 0.3 0.1": "has no area",
     "1 0.25 0.5 0.1 1": "the same as row 2",
@@ -109,7 +109,7 @@ def test_poses_are_looked_at_for_their_boxes(root, capsys):
     )
     ((line,), code) = check(root, capsys)
     assert line.startswith("labels/train/b.txt:2: ") and "has no area" in line and code == 2
-    for word, reason in (("x", "no number"), ("nan", "not finite")):
+    for word, reason in (("x", "not a number"), ("nan", "not finite")):
         (root / "labels" / "train" / "b.txt").write_text(f"0 0.5 0.5 0.2 0.2 0.4 {word} 2 0 0 0\n")
         ((line,), _) = check(root, capsys)
         assert line.startswith("labels/train/b.txt:1: ") and reason in line
@@ -207,10 +207,10 @@ def test_the_sheet_shows_the_labels(root, capsys, tmp_path):
 PAYLOADS = {
     "download: |\n  open('/tmp/never', 'w')\n": ":5: 'download' is refused",
     "download: https://example.com/a.zip\n": ":5: 'download' is refused",
-    "more: !!python/object/apply:os.system ['touch never']\n": ":5: no plain YAML: could not determine a constructor",
+    "more: !!python/object/apply:os.system ['touch never']\n": ":5: not plain YAML: could not determine a constructor",
     "<<: {download: 'https://example.com/a.zip'}\n": ":5: 'download' is refused",
-    "more: [\n": ":6: no plain YAML",
-    "names: [a]\n": ":5: no plain YAML: 'names' stands twice",
+    "more: [\n": ":6: not plain YAML",
+    "names: [a]\n": ":5: not plain YAML: 'names' is there twice",
 }
 
 
@@ -225,13 +225,13 @@ def test_a_yaml_that_runs_something_is_refused_by_line(root, more):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("train: images/train", "train: images/nothing", "train: .*nothing' is no folder"),
+        ("train: images/train", "train: images/nothing", "train: .*nothing' is neither a folder"),
         ("train: images/train", "trian: images/train", "has no train"),
         ("val: images/val", "val: labels/val", "val holds no images"),
         ("names: [数, dog]", "names: {0: a, 2: b}", "names are not numbered"),
         ("names: [数, dog]", "nc: 0", "has no names"),
         ("names: [数, dog]", "nc: 3\nnames: [a, b]", "nc is 3, but there are 2 names"),
-        ("path: ", "path: /nowhere", "path .* is no folder"),
+        ("path: ", "path: /nowhere", "path .* is not a folder"),
     ],
 )
 def test_a_yaml_that_names_what_is_not_there(root, old, new, message):

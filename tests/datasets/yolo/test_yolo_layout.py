@@ -13,15 +13,15 @@ from akyolo.errors import DatasetError
 
 @pytest.fixture
 def content(tmp_path):
-    """Two pictures; the class names are ones that YAML would take for something else if they were not quoted."""
-    pictures = []
+    """Two images; the class names are ones that YAML would take for something else if they were not quoted."""
+    images = []
     for stem in ("eins", "zwei"):
         image = tmp_path / "from" / f"{stem}.JPG"
         image.parent.mkdir(exist_ok=True)
         Image.new("RGB", (100, 80), "grey").save(image)
-        pictures.append(LabelledImage(image, (100, 80), (Box("no", (0.5, 0.5, 0.25, 1 / 3)),)))
+        images.append(LabelledImage(image, (100, 80), (Box("no", (0.5, 0.5, 0.25, 1 / 3)),)))
     rejected = (Rejection("a.xml", "too, odd", "1 cät", "1 2 3 4"), Rejection("b\udcff.jpg", "broken"))
-    return YoloSet({"train": pictures[:1], "val": pictures[1:]}, ("0: {x", "no", "ü"), rejected)
+    return YoloSet({"train": images[:1], "val": images[1:]}, ("0: {x", "no", "ü"), rejected)
 
 
 def test_ultralytics_loads_it(content, tmp_path):

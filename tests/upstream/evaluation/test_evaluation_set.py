@@ -133,7 +133,7 @@ def test_the_function_score_reads_everything_once(prepared, monkeypatch, name):
     ("name", "reason"),
     [
         ("nowhere.yaml", "there is no data set file 'nowhere.yaml'"),
-        ("voc.yaml", "'voc.yaml' is no data set, but what is expected of one"),
+        ("voc.yaml", "`akyolo data prepare voc --root DIR` makes it"),
         ("empty.yaml", "images not found"),
         ("torn.yaml", "no plain YAML"),
     ],
