@@ -5,14 +5,19 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from akyolo.checks import Numbers
+from akyolo.cli.outputs import new_file, writing
+from akyolo.datasets.imported.coco_visdrone import import_coco, import_visdrone
+from akyolo.datasets.imported.voc import import_voc
+from akyolo.datasets.published.prepare import MANIFEST, prepare
+from akyolo.datasets.published.spec import find_spec
+from akyolo.datasets.yolo.check import SplitCounts, findings
+from akyolo.datasets.yolo.contact_sheet import contact_sheet
+from akyolo.datasets.yolo.data_yaml import read_data_yaml
+from akyolo.datasets.yolo.layout import Imported, check_destination, write_yolo
 from akyolo.errors import ConfigError, DatasetError
-
-if TYPE_CHECKING:
-    from akyolo.datasets.yolo.check import SplitCounts
-    from akyolo.datasets.yolo.layout import Imported
 
 SUMMARY = "make a data set of another format ready for training"
 SHARES = Numbers(above=0, below=1)  # of the images
@@ -146,8 +151,6 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from akyolo.datasets.yolo.layout import check_destination, write_yolo
-
     source, out = Path(options.dir), Path(options.out)
     if source.is_file():
         raise DatasetError("is a file", location=options.dir, remedy="unpack an archive first, and name the folder")
@@ -163,21 +166,14 @@ def _import(options: argparse.Namespace) -> None:
     print(imported.content.summary(options.out))
 
 
-def _read_folder(source: Path, options: argparse.Namespace) -> "Imported":
+def _read_folder(source: Path, options: argparse.Namespace) -> Imported:
     if options.format == "voc-xml":
-        from akyolo.datasets.imported.voc import import_voc
-
         return import_voc(source, options.boxes, _names(options.names), options.val, options.seed)
-    from akyolo.datasets.imported.coco_visdrone import import_coco, import_visdrone
-
     read = import_coco if options.format == "coco-json" else import_visdrone
     return read(source.resolve(), options.val, options.seed)
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from akyolo.datasets.published.prepare import MANIFEST, prepare
-    from akyolo.datasets.published.spec import find_spec
-
     spec = find_spec(options.name)
     if options.boxes and spec.format != "voc-xml":
         raise ConfigError(f"has no meaning for {spec.format}", location=f"--boxes {options.boxes}")
@@ -193,10 +189,6 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from akyolo.cli.outputs import new_file, writing
-    from akyolo.datasets.yolo.check import SplitCounts, findings
-    from akyolo.datasets.yolo.data_yaml import read_data_yaml
-
     if Path(options.data).is_dir():
         raise DatasetError("is a folder", location=options.data, remedy="name the data YAML in it")
     sheet = new_file(options.sheet, {".png"}, "--sheet") if options.sheet else None
@@ -211,8 +203,6 @@ def _check(options: argparse.Namespace) -> None:
         raise DatasetError(f"cannot be read: {error.strerror or error}", location=str(error.filename)) from error
     print(*_table(data.names, counts), sep="\n")
     if sheet:
-        from akyolo.datasets.yolo.contact_sheet import contact_sheet
-
         image = io.BytesIO()
         contact_sheet(data).save(image, "PNG")
         with writing(sheet) as whole:
@@ -222,7 +212,7 @@ def _check(options: argparse.Namespace) -> None:
         raise DatasetError(f"{faults} fault{'s' * (faults != 1)}", location=options.data)
 
 
-def _table(names: tuple[str, ...], counts: Mapping[str, "SplitCounts"]) -> Iterator[str]:
+def _table(names: tuple[str, ...], counts: Mapping[str, SplitCounts]) -> Iterator[str]:
     """Yield a table with a column per split."""
     width = max(len("backgrounds"), *map(len, names))
 
