@@ -126,7 +126,10 @@ def _watch_pipes() -> None:
 
 
 def _unraisable(problem: "sys.UnraisableHookArgs") -> None:
-    """Report an exception in a finalizer, unless it is that of an unread output."""
+    """Report an exception in a finalizer.
+
+    That of an output without reader is not reported.
+    """
     if not (isinstance(problem.exc_value, SystemExit) and problem.exc_value.code == READER_LEFT):
         sys.__unraisablehook__(problem)
 
