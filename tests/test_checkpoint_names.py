@@ -18,6 +18,7 @@ from akyolo.registry import FORMER_NAMES, registered_names
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "tests" / "checkpoints").glob("*.pt"))
 OLD_NAMES = [(module, name) for module, names in FORMER_NAMES.items() for name in names]
+QUICK = {"yolov8n-akconv5", "yolov7-tiny-akconv5", "mobilenetv2-dk"}
 SHIPPED = sorted(path.relative_to(ROOT) for path in (ROOT / "cfg").glob("*.yaml"))
 
 
@@ -75,7 +76,9 @@ def test_every_class_answers_to_its_name_of_version_0_1(module, name):
     assert pickle.loads(f"c{module}\n{name}\n.".encode()) is getattr(akyolo, name)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=str)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in SHIPPED]
+)
 def test_no_class_of_a_model_is_named_by_its_file(path, tmp_path):
     """Inner layers and heads too."""
     torch.save(akyolo.YOLO(str(ROOT / path), verbose=False).model, tmp_path / "model.pt")

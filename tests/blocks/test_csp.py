@@ -59,7 +59,7 @@ def test_the_second_convolution_of_every_bottleneck_is_replaced_and_nothing_else
     assert ours.model[2].np == sum(p.numel() for p in ours.model[2].parameters())
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", ["C3", *(pytest.param(block, marks=pytest.mark.slow) for block in list(BLOCKS)[1:])])
 def test_trains_fuses_pickles_and_traces(block, in_tmp):
     model = build(in_tmp, block)
     shake(model.model[:3], seed=3)

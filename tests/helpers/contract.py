@@ -168,6 +168,7 @@ class OperatorContract:
         with torch.serialization.safe_globals(plain_layers(op)):
             assert torch.equal(torch.load(file, weights_only=True)(x), op(x))
 
+    @quick_for_one_case
     def test_traces_and_scripts_with_another_size(self, case):
         op = self.make(case).eval()
         with torch.no_grad():

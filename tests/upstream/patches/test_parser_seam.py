@@ -51,7 +51,7 @@ YAMLS = [
     if not any(word in path.stem for word in ("world", "yoloe", "rtdetr", "depth"))
 ]
 # Two detectors, a classifier and a segmenter; each of the others takes a second.
-SAMPLE = {"yolov9t", "yolov10n", "yolov8-cls", "yolo26-sem"}
+SAMPLE = {"yolov9t", "yolov10n", "yolov8-cls"}
 
 
 def swapped(cfg):
@@ -116,7 +116,7 @@ def test_rows_of_our_file_equal_the_swap_of_yolov8():
     }
 
 
-@pytest.mark.parametrize("scale", "nslmx")
+@pytest.mark.parametrize("scale", ["n", *(pytest.param(scale, marks=pytest.mark.slow) for scale in "slmx")])
 def test_every_scale_of_our_file(scale, in_tmp):
     model = akyolo.YOLO(f"yolov8{scale}-akconv5.yaml")
     _, width, _ = YAML.load(OURS)["scales"][scale]
@@ -213,7 +213,9 @@ def test_upstream_still_takes_the_arguments_we_give():
 YOLOV5_SIZES = {"n": 1.9, "s": 7.2, "m": 21.2, "l": 46.5, "x": 86.7}
 
 
-@pytest.mark.parametrize("scale", YOLOV5_SIZES)
+@pytest.mark.parametrize(
+    "scale", [pytest.param(scale, marks=() if scale in "ns" else pytest.mark.slow) for scale in YOLOV5_SIZES]
+)
 def test_every_size_of_yolov5_from_one_yaml(scale, caplog):
     """A name that Ultralytics has too means our model in akyolo; one line says so."""
     model = build_detector(read_model_yaml(f"yolov5{scale}.yaml"))
