@@ -48,7 +48,7 @@ def test_names_and_signatures_are_the_recorded_ones():
 
 
 def test_every_operator_and_its_function_are_public():
-    """A new file in ops/ is an attribute of the package at once; scripts/release-check asks for its name in `__all__`."""
+    """A new file in ops/ is an attribute at once; scripts/release-check asks for its name in `__all__`."""
     for spec in akyolo.operators():
         if spec.source.__name__.startswith("akyolo."):
             assert getattr(akyolo, spec.name) is spec.module
