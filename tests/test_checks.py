@@ -15,8 +15,12 @@ PACKAGE = Path(__file__).resolve().parents[1] / "akyolo"
 def is_check_of_a_type(node: ast.AST) -> bool:
     """`isinstance(x, bool)`, `isinstance(x, bool | ...)`, `type(x) is int` and their like."""
     if isinstance(node, ast.Compare):
-        left = node.left
-        return isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "type"
+        left, names = (
+            node.left,
+            {part.id for right in node.comparators for part in ast.walk(right) if hasattr(part, "id")},
+        )
+        is_type = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "type"
+        return is_type and bool(names & {"bool", "int", "float"})
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"):
         return False
     return any(isinstance(name, ast.Name) and name.id == "bool" for name in ast.walk(node.args[1]))
