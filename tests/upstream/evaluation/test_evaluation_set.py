@@ -135,7 +135,7 @@ def test_the_function_score_reads_everything_once(prepared, monkeypatch, name):
         ("nowhere.yaml", "there is no data set file 'nowhere.yaml'"),
         ("voc.yaml", "`akyolo data prepare voc --root DIR` makes it"),
         ("empty.yaml", "images not found"),
-        ("torn.yaml", "no plain YAML"),
+        ("torn.yaml", "not plain YAML"),
     ],
 )
 @pytest.mark.parametrize("as_command", [False, True])

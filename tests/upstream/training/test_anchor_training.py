@@ -98,7 +98,7 @@ def test_plain_ultralytics_trains_it_and_logs_the_recipe(in_tmp, caplog):
     model.train(data=write_images(in_tmp, 4, 2), **arguments(in_tmp, epochs=1, obj=0.5))
     assert set(LOSSES) <= {key.removeprefix("train/") for key in results(Path(model.trainer.save_dir))[0]}
     assert model.trainer.model.criterion.args.obj == 0.5
-    assert "not by its recipe yolov5" in caplog.text and "box=7.5" in caplog.text
+    assert "not the model's recipe yolov5" in caplog.text and "box=7.5" in caplog.text
 
 
 @pytest.mark.training
