@@ -35,7 +35,9 @@ def test_paper_parameters_and_deviations_are_there(name):
     assert names <= {*operator(name).signature.parameters, "gcd"} and colon and words
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize(
+    "name", ["AKConv", *(pytest.param(n, marks=pytest.mark.slow) for n in OPERATORS if n != "AKConv")]
+)
 def test_the_rows_build_and_the_count_is_theirs(name):
     facts = describe(operator(name))
     for row in facts["rows"]:

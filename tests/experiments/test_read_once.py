@@ -79,6 +79,7 @@ def test_a_plan_reads_its_specification_and_each_base_once(counts):
     assert counts == {"mine.yaml": 1, "tables parsed": 1, "rules": 2, "tiny.yaml": 1}
 
 
+@pytest.mark.slow
 def test_tables_are_run_from_one_reading_of_their_specification(counts):
     for _ in range(2):  # the second time there are folders
         counts.clear()
@@ -86,6 +87,7 @@ def test_tables_are_run_from_one_reading_of_their_specification(counts):
         assert counts == {"mine.yaml": 1, "tables parsed": 1, "rules": 2, "tiny.yaml": 1}
 
 
+@pytest.mark.slow
 def test_a_stored_specification_is_parsed_once_to_say_what_is_added(folder, counts):
     reproduce("--table", "1", "--seeds", "1", "--launcher", "slurm")
     counts.clear()

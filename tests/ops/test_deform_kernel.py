@@ -35,8 +35,8 @@ class TestGlobal(OperatorContract):
 class TestLocal(OperatorContract):
     operator = DeformKernel
     cases = [
-        {"kernel_size": 3},
         {"kernel_size": 1, "scope": 2},
+        {"kernel_size": 3},
         {"kernel_size": 3, "scope": 3, "stride": 2},
         {"kernel_size": 3, "scope": 5, "dilation": 2, "clip": False, "stride": 3, "groups": 1, "rotation_groups": 2},
     ]
