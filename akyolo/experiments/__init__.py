@@ -6,3 +6,8 @@ launch/        the runs of a table on this machine, on a Ray cluster or as SLURM
 table/         records as means and deviations, with a paper's figures, counts, timings, notes and a plot
 run_tables.py  the tables of a command: checked before the first run, then run and reported
 """
+
+from akyolo.experiments.spec.spec_file import read_tables
+from akyolo.experiments.spec.table_spec import TableRow, TableSpec
+
+__all__ = ["TableRow", "TableSpec", "read_tables"]

@@ -7,6 +7,8 @@ akyolo calls or overrides; a test fails by name at the first that a release chan
 
 from akyolo.upstream import patches
 
+__all__ = ["RELIED_ON", "patches"]
+
 RELIED_ON = {
     "ultralytics.cfg": ["TASKS", "_handle_deprecation", "cfg2dict", "check_cfg", "parse_key_value_pair"],
     "ultralytics.data.base": ["BaseDataset.get_img_files"],
