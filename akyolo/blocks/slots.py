@@ -61,7 +61,7 @@ def pointwise_conv(written: Written, c1: int, c2: int, act: bool | nn.Module) ->
 
 
 def activation(act: bool | nn.Module) -> nn.Module:
-    """Return an activation as upstream's Conv does.
+    """Return an activation as Ultralytics' Conv does.
 
     Args:
         act: true for upstream's activation, false for none, or a module.

@@ -1,6 +1,6 @@
 """The base class of most operators.
 
-It is upstream's Conv with an operator in place of the convolution.
+It is Ultralytics' Conv with an operator in place of the convolution.
 """
 
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ class OperatorConv(Conv):
         c1: input channels.
         c2: output channels.
         conv: the layer with the mixing weights, without bias.
-        act: as in upstream's Conv: true for its default activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for its default activation, false for none, or a module.
 
     Raises:
         RowError: `act` is neither true, false, nor a module.

@@ -83,7 +83,7 @@ class AKConv(OperatorConv):
         shape: initial taps: Algorithm 1 by default, a released shape `a`..`e` (N=5), or N points [y, x] in pixels.
         offset: whether to learn offsets; if false, the kernel keeps its initial shape (section 3.3).
         padding_mode: `zeros`, `border` or `official`.
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

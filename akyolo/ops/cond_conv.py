@@ -142,7 +142,7 @@ class CondConv(OperatorConv):
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
         experts: number of kernels to mix, at least 1.
         groups: number of groups of channels of each expert; divides c1 and c2.
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

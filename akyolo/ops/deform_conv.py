@@ -198,7 +198,7 @@ class DeformConv(OperatorConv):
         dilation: pixels of the input between neighbouring taps, also of the offset convolution.
         groups: number of groups of channels, as in a convolution; divides c1 and c2.
         offset_groups: equal parts of the input channels, each with offsets of its own; divides c1.
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.
@@ -270,7 +270,7 @@ class ModulatedDeformConv(DeformConv):
         dilation: pixels of the input between neighbouring taps, also of the convolutions of offsets and mask.
         groups: number of groups of channels, as in a convolution; divides c1 and c2.
         offset_groups: equal parts of the input channels, each with offsets and a mask of its own; divides c1.
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

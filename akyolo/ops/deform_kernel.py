@@ -143,7 +143,7 @@ class DeformKernel(OperatorConv):
             channels.
         rotation_groups: number of sets of rotations; output channel o uses set o % rotation_groups.
         clip: whether to keep the taps inside the scope; otherwise there are zeros outside.
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

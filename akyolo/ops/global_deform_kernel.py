@@ -99,7 +99,7 @@ class GlobalDeformKernel(OperatorConv):
         scope: side S of the scope, from which the kernel is sampled, at least k.
         groups: number of groups of channels, as in a convolution; gcd(c1, c2) by default, which is depthwise for equal
             channels.
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

@@ -223,7 +223,7 @@ class IrregularConv(OperatorConv):
         shared: whether all input channels have the same shape.
         epsilon: pixels from the grid to the initial positions, and by which a step may pass the next pixels; in
             (0, 0.5).
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

@@ -62,7 +62,7 @@ class RFAConv(OperatorConv):
         c2: output channels.
         kernel_size: height and width of the receptive field, of k*k taps.
         stride: pixels of the input between neighbouring outputs; output height is ceil(H/stride).
-        act: as in upstream's Conv: true for the model's activation, false for none, or a module.
+        act: as in Ultralytics' Conv: true for the model's activation, false for none, or a module.
 
     Raises:
         RowError: an argument is out of range.

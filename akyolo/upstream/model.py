@@ -34,7 +34,7 @@ class YOLO(UpstreamYOLO):
 
     Args:
         model: a model YAML (`cfg/yolov8s-akconv5.yaml` finds the file that holds the scales), weights, or an export.
-        task: as upstream; guessed when left out.
+        task: as Ultralytics; guessed when left out.
         verbose: print the layer table.
 
     Raises:
@@ -54,7 +54,7 @@ class YOLO(UpstreamYOLO):
     def task_map(self) -> dict[str, dict[str, Any]]:
         """Return the classes of each task.
 
-        Our trainers and validators take the place of those of upstream.
+        Our trainers and validators take the place of those of Ultralytics.
         """
         ours = TRAINERS | validator.VALIDATORS
         return {
@@ -93,13 +93,13 @@ class YOLO(UpstreamYOLO):
         return self
 
     def train(self, resolved: TrainingArguments | None = None, /, trainer: Any = None, **words: Any) -> Any:
-        """Train as upstream, with results in ./runs.
+        """Train as Ultralytics, with results in ./runs.
 
         Without `data`, a detector trains on the embedded data set.
 
         Args:
             resolved: the arguments, if the caller has read and checked them; then there are no `words`.
-            trainer: the trainer class, as upstream.
+            trainer: the trainer class, as Ultralytics.
             words: the arguments of Ultralytics and of akyolo; arguments/resolve.py says which override which.
 
         Raises:
@@ -113,17 +113,17 @@ class YOLO(UpstreamYOLO):
             check_resumable(self.ckpt, self.ckpt_path or self.cfg)
         if not resume:  # A resumed training keeps the arguments of its checkpoint.
             arguments = self._resolve(arguments)
-        # Without a trainer, upstream would train on a list of data sets in another process, which does not know our
+        # Without a trainer, Ultralytics would train on a list of data sets in another process, which does not know our
         # trainers.
         make_trainer = hand_over(trainer or self._smart_load("trainer"), arguments)
         return super().train(trainer=make_trainer, **arguments.overrides)
 
     def val(self, resolved: TrainingArguments | None = None, /, **words: Any) -> Any:
-        """Validate as upstream, with results in ./runs.
+        """Validate as Ultralytics, with results in ./runs.
 
         Without `data`, the model is validated on the data set that its weights were trained on. With `protocol`, a name
         of `akyolo.scoring.protocols`, the detections stay in the results folder as `detections.npz`
-        (`self.detections`), and their `Score` is returned, not the metrics of upstream.
+        (`self.detections`), and their `Score` is returned, not the metrics of Ultralytics.
 
         Args:
             resolved: the arguments, if the caller has read and checked them; then there are no `words`.
@@ -131,8 +131,8 @@ class YOLO(UpstreamYOLO):
 
         Raises:
             CheckpointError: the data set has another number of classes.
-            ConfigError: `augment` with a head that upstream cannot augment for, or an unknown protocol.
-            EvaluationError: upstream's NMS ran out of time.
+            ConfigError: `augment` with a head that Ultralytics cannot augment for, or an unknown protocol.
+            EvaluationError: Ultralytics' NMS ran out of time.
         """
         stated = (resolved or TrainingArguments.read(words)).stated
         arguments = resolved.words if resolved else words
@@ -156,16 +156,16 @@ class YOLO(UpstreamYOLO):
         return score(protocol, done.detections, ground_truth)
 
     def predict(self, source: Any = None, stream: bool = False, **arguments: Any) -> Any:
-        """Predict as upstream, with results in ./runs.
+        """Predict as Ultralytics, with results in ./runs.
 
         Raises:
-            ConfigError: `augment` with an anchor head, for which upstream cannot augment.
+            ConfigError: `augment` with an anchor head, for which Ultralytics cannot augment.
         """
         check_augment(self.model, arguments.get("augment"))
         return super().predict(source, stream, **self._in_runs(arguments))
 
     def track(self, source: Any = None, stream: bool = False, persist: bool = False, **arguments: Any) -> Any:
-        """Track as upstream, with results in ./runs.
+        """Track as Ultralytics, with results in ./runs.
 
         Raises:
             ConfigError: the package that matches boxes to tracks is missing.
@@ -174,7 +174,7 @@ class YOLO(UpstreamYOLO):
         return super().track(source, stream, persist, **arguments)
 
     def export(self, **arguments: Any) -> Any:
-        """Export as upstream.
+        """Export as Ultralytics.
 
         Raises:
             ConfigError: a package that the format needs is missing, or the opset cannot express our operators.
@@ -204,7 +204,7 @@ class YOLO(UpstreamYOLO):
         if with_ray:
             check_packages("ray")
         self._check_is_pytorch_model()
-        # The tuner of upstream does not read the file of `cfg=`: it gets the values.
+        # The tuner of Ultralytics does not read the file of `cfg=`: it gets the values.
         values = self._resolve(arguments).without(*FIXED).values
         if has_anchors(self.model) and not with_ray and not values.get("space"):
             values["space"] = ANCHOR_SPACE
@@ -212,7 +212,7 @@ class YOLO(UpstreamYOLO):
             return super().tune(**values)
 
     def benchmark(self, data: Any = None, **arguments: Any) -> Any:
-        """Benchmark exports as upstream.
+        """Benchmark exports as Ultralytics.
 
         Without `data`, they are measured on the data set of `val`.
         """
