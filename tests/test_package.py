@@ -103,3 +103,13 @@ def test_the_scripts_name_what_a_machine_lacks(script, failing, message, tmp_pat
         [str(ROOT / "scripts" / script)], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert run.returncode == 2 and message in run.stderr and len(run.stderr.splitlines()) == 1
+
+
+LATE = ["faster_coco_eval", "matplotlib", "onnx", "onnxruntime", "openvino", "pycocotools", "ray", "torchvision"]
+
+
+@pytest.mark.slow
+def test_the_command_line_imports_neither_optional_nor_slow_packages():
+    code = f"import sys, akyolo.cli; print([name for name in {LATE} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["[]"]

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
-from torchvision.ops import deform_conv2d
 
 from akyolo.ops.akconv import AKConv
 from akyolo.sampling import Point
@@ -151,6 +150,8 @@ class DeformColumn(AKConv):
         Returns:
             (B, c2, h, w).
         """
+        from torchvision.ops import deform_conv2d  # seconds to import
+
         n = len(self.shape)
         offset = self._zero_offset(x) if self.offset_conv is None else self.offset_conv(x)
         # Dilation 2 and padding N-1 give h = ceil(H/stride) for even N too. Tap n then samples row 2n - (N-1).
