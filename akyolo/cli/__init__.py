@@ -47,8 +47,8 @@ Modes of Ultralytics: akyolo MODE MODEL key=value ...  (MODE --help lists the ke
 Commands of our own: akyolo COMMAND --option value ...  (COMMAND --help)
 {commands}
 
-Exit codes: 0 done, 1 the work failed, 2 words or files have to be changed, 130 interrupted (Ctrl-C), 141 the reader of
-the output has left (`| head`).
+Exit codes: 0 done, 1 the work failed, 2 a wrong word or file, which you can change, 130 interrupted (Ctrl-C), 141 the
+reader of the output has left (`| head`).
 """
 
 

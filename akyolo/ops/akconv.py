@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from akyolo.checks import check_choice, check_flag, check_whole
 from akyolo.layers import ColumnConv, OffsetConv, OperatorConv
 from akyolo.registry import register
-from akyolo.sampling import PADDING_MODES, Shape, initial_shape, kernel_positions, sampled_conv
+from akyolo.sampling import PADDING_MODES, Shape, captures_a_graph, initial_shape, kernel_positions, sampled_conv
 
 RELEASED_NAMES = {"p_conv.": "offset_conv.", "conv.0.": "conv.", "conv.1.": "bn."}
 
@@ -50,6 +50,7 @@ def akconv(
 
     Raises:
         RowError: the shape does not have N points, or the padding_mode is unknown.
+        ValueError: tensors whose sizes do not fit each other.
 
     Example:
         >>> import torch
@@ -60,7 +61,10 @@ def akconv(
 
     Source: arXiv 2311.11587, section 3.3.
     """
-    positions = kernel_positions(offset, initial_shape(int(weight.shape[2]), shape), stride)
+    taps = initial_shape(int(weight.shape[2]), shape)
+    if not captures_a_graph() and offset.shape[1] != 2 * len(taps):
+        raise ValueError(f"offset must have {2 * len(taps)} channels for {len(taps)} taps, not {offset.shape[1]}")
+    positions = kernel_positions(offset, taps, stride)
     return sampled_conv(x, positions, weight, padding_mode=padding_mode, bias=bias)
 
 

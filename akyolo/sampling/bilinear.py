@@ -39,6 +39,7 @@ def sample(x: Tensor, positions: Tensor, padding_mode: str = "zeros") -> Tensor:
 
     Raises:
         RowError: an unknown padding_mode.
+        ValueError: x is not a floating-point feature map, or the positions are not those of its batch.
 
     Example:
         >>> import torch
@@ -48,10 +49,21 @@ def sample(x: Tensor, positions: Tensor, padding_mode: str = "zeros") -> Tensor:
         3.0
     """
     check_choice(PADDING_MODES, padding_mode=padding_mode)
+    if not captures_a_graph():  # sizes are variables of a graph
+        _check_tensors(x, positions)
     positions = positions.to(torch.promote_types(torch.promote_types(x.dtype, positions.dtype), torch.float32))
     bounded = positions if padding_mode == "zeros" else _clamp_to_map(positions, *x.shape[-2:])
     samples = _grid_sample(x, bounded) if _uses_grid_sample(x) else _WeightedSums.apply(x, bounded)
     return samples * _official_weight(positions, x) if padding_mode == "official" else samples
+
+
+def _check_tensors(x: Tensor, positions: Tensor) -> None:
+    """Refuse tensors that have other sizes: some would be sampled, but not as meant."""
+    if x.dim() != 4 or not x.is_floating_point():
+        raise ValueError(f"x must be (B, C, H, W) in floating point, not {tuple(x.shape)} in {x.dtype}")
+    if positions.dim() != 5 or positions.shape[-1] != 2 or len(positions) != len(x):
+        expected = f"({len(x)}, N, h, w, 2), rows then columns"
+        raise ValueError(f"positions must be {expected}, not {tuple(positions.shape)}: x has batch size {len(x)}")
 
 
 def call_in_sampling_format(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from akyolo.sampling.bilinear import sample
+from akyolo.sampling.bilinear import captures_a_graph, sample
 from akyolo.sampling.memory_formats import keeps_memory_format
 
 
@@ -34,6 +34,7 @@ def sampled_conv(
 
     Raises:
         RowError: an unknown padding_mode.
+        ValueError: tensors whose sizes do not fit each other.
 
     Example:
         >>> import torch
@@ -44,9 +45,20 @@ def sampled_conv(
         4.5
     """
     samples = sample(x, positions, padding_mode)
+    if not captures_a_graph():  # sizes are variables of a graph
+        _check_sizes(samples, weight, mask, groups)
     if mask is not None:
         samples = samples * mask.to(samples.dtype).unsqueeze(1)
     return mix(samples, weight, bias, groups)
+
+
+def _check_sizes(samples: Tensor, weight: Tensor, mask: Tensor | None, groups: int) -> None:
+    """Refuse a mask that would be broadcast, and weights of another size."""
+    b, c, n, h, w = samples.shape
+    if weight.dim() != 4 or (weight.shape[1] * groups, *weight.shape[2:]) != (c, n, 1):
+        raise ValueError(f"weight must be (O, {c}/{groups}, {n}, 1), not {tuple(weight.shape)}")
+    if mask is not None and mask.shape != (b, n, h, w):
+        raise ValueError(f"mask must be {(b, n, h, w)}, not {tuple(mask.shape)}")
 
 
 def mix(samples: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int = 1) -> Tensor:

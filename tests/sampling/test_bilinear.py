@@ -134,3 +134,24 @@ def test_nothing_between_input_and_samples_is_kept_for_backward():
 def test_unknown_padding_mode_is_refused():
     with pytest.raises(RowError, match="did you mean 'zeros'"):
         sample(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1, 2), "zero")
+
+
+@pytest.mark.parametrize(
+    ("x", "positions", "message"),
+    [
+        (torch.zeros(2, 3, 4, 5), torch.zeros(1, 2, 3, 4, 2), r"positions must be \(2, N, h, w, 2\).*batch size 2"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(3, 2, 3, 4, 2), "batch size 2"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(2, 2, 3, 4, 3), "positions must be"),
+        (torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 2), "positions must be"),
+        (torch.zeros(3, 4, 5), torch.zeros(3, 2, 3, 4, 2), r"x must be \(B, C, H, W\)"),
+        (
+            torch.zeros(2, 3, 4, 5, dtype=torch.uint8),
+            torch.zeros(2, 2, 3, 4, 2),
+            "floating point, not .* torch.uint8",
+        ),
+    ],
+)
+def test_tensors_of_other_sizes_are_refused_not_sampled(realisation, x, positions, message):
+    """Positions of one image for a batch of two gave one image."""
+    with pytest.raises(ValueError, match=message):
+        sample(x, positions)
