@@ -58,7 +58,7 @@ def sample(x: Tensor, positions: Tensor, padding_mode: str = "zeros") -> Tensor:
 
 
 def _check_tensors(x: Tensor, positions: Tensor) -> None:
-    """Refuse tensors that have other sizes: some would be sampled, but not as meant."""
+    """Refuse tensors of other sizes: some would give a wrong result."""
     if x.dim() != 4 or not x.is_floating_point():
         raise ValueError(f"x must be (B, C, H, W) in floating point, not {tuple(x.shape)} in {x.dtype}")
     if positions.dim() != 5 or positions.shape[-1] != 2 or len(positions) != len(x):
