@@ -151,7 +151,9 @@ def test_swap_takes_a_name_a_path_and_a_mapping(tmp_path):
     assert again["backbone"] == from_path["backbone"] and by_name["backbone"][1][2] == "AKConv"
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize(
+    "convention", [pytest.param(name, marks=() if name == "deployed" else pytest.mark.slow) for name in CONVENTIONS]
+)
 def test_count_takes_whatever_names_a_model(convention):
     name = "cfg/yolov8n-akconv5.yaml"
     model = akyolo.YOLO(str(ROOT / name), verbose=False)

@@ -122,6 +122,7 @@ class OperatorContract:
         inputs = (x.requires_grad_(), *op.parameters())
         assert torch.autograd.gradcheck(lambda x, *_: op(x), inputs, atol=1e-5, rtol=1e-4)
 
+    @quick_for_one_case
     @pytest.mark.parametrize("how", ["autocast bfloat16", "autocast float16", "half", "bfloat16"])
     def test_half_precision_on_wide_maps_errs_at_most_3x_a_plain_convolution(self, case, how):
         def error(op: nn.Module) -> float:

@@ -68,7 +68,9 @@ def fabricate(name, file):
     return model, original
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if i else ()) for i, name in enumerate(CASES)]
+)
 def test_a_round_trip_gives_the_same_predictions(name, in_tmp, capsys):
     model, original = fabricate(name, in_tmp / "state.pt")
     for key, shape in CASES[name].items():
