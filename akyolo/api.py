@@ -119,7 +119,11 @@ def score(
     """
     if isinstance(data, GroundTruth):
         if not isinstance(detections, Detections):
-            raise ConfigError(f"{detections}: ground truth as a value needs detections as a value")
+            raise ConfigError(
+                "ground truth as a value needs detections as a value",
+                location=str(detections),
+                remedy="read the file with akyolo.scoring.detections.read_detections",
+            )
         return score_values(protocol, detections, match_ground_truth(detections, data, "the ground truth"))
     annotations = Path(data) if data is not None and Path(data).suffix == ".json" else None
     data_yaml = str(data) if data is not None and annotations is None else None

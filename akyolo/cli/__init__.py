@@ -89,7 +89,7 @@ def _dispatch(words: list[str]) -> None:
         command.run(parse(words[1:]))
     else:
         hint = did_you_mean(words[0], [*MODES, *COMMANDS])
-        raise ConfigError(f"unknown command {words[0]!r}", remedy=f"{hint} `akyolo --help` shows how to use them")
+        raise ConfigError(f"unknown command {words[0]!r}", remedy=f"{hint}; `akyolo --help` describes them")
 
 
 def _help() -> str:

@@ -43,5 +43,9 @@ def read_coco_results(file: Path, annotations: Path) -> tuple[Detections, Ground
         reason = f"{error} is an id that {annotations} does not have, or a key that a row lacks"
         raise ConfigError(reason, location=str(file)) from None
     except (OSError, TypeError, ValueError) as error:
-        raise ConfigError(f"is no json of results ({first_line(error)})", location=str(file)) from None
+        raise ConfigError(
+            f"is not a COCO json of results ({first_line(error)})",
+            location=str(file),
+            remedy="it is a list of {image_id, category_id, bbox, score}",
+        ) from None
     return detections, ground_truth

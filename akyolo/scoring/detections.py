@@ -127,7 +127,7 @@ def read_detections(file: Path) -> Detections:
     try:
         content = io.BytesIO(file.read_bytes())
         if not zipfile.is_zipfile(content):
-            raise ValueError("it is no .npz")  # numpy would take it for a pickle, and suggest to trust it
+            raise ValueError("it is not an .npz")  # numpy would take it for a pickle, and suggest to trust it
         with np.load(content, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ARRAYS}
             about = json.loads(stored["about"].tobytes())
@@ -139,7 +139,7 @@ def read_detections(file: Path) -> Detections:
         _check(detections)
     except UNREADABLE as error:
         raise ConfigError(
-            f"is no file of detections ({getattr(error, 'strerror', None) or first_line(error)})",
+            f"is not a file of detections ({getattr(error, 'strerror', None) or first_line(error)})",
             location=str(file),
             remedy="`akyolo val MODEL data=... protocol=...` writes one",
         ) from None

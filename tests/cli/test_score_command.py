@@ -88,9 +88,9 @@ def test_a_data_set_that_has_moved(stored, made, tmp_path, fails, capfd):
         (("STORED", "--data", "coco8.yaml"), "coco8.yaml: "),
         (("STORED", "--annotations", "nowhere.json"), "nowhere.json: cannot be read as a COCO json"),
         (("STORED", "--protocol", "yolov5, yolo7"), "there is no protocol 'yolo7'"),
-        (("nowhere.npz",), "nowhere.npz: is no file of detections (No such file or directory)"),
-        (("MADE/best.pt",), "best.pt: is no file of detections"),
-        (("MADE/data.yaml",), "data.yaml: is no file of detections (it is no .npz)"),
+        (("nowhere.npz",), "nowhere.npz: is not a file of detections (No such file or directory)"),
+        (("MADE/best.pt",), "best.pt: is not a file of detections"),
+        (("MADE/data.yaml",), "data.yaml: is not a file of detections (it is not an .npz)"),
         (("results.json",), "give --annotations GT.json"),
     ],
     ids=str,
@@ -117,7 +117,7 @@ def test_results_of_another_program(tmp_path, fails, capfd):
         assert reason in fails("score", str(results), "--annotations", str(ground_truth))
     for wrong in ({"score": float("nan")}, {"score": None}, {"score": 95}, {"bbox": [8, 5, float("inf"), 20]}):
         results.write_text(json.dumps([{**rows[0], **wrong}]))
-        assert "results.json: is no json of results (a box that is" in fails(
+        assert "results.json: is not a COCO json of results (a box that is" in fails(
             "score", str(results), "--annotations", str(ground_truth)
         )
     for text in ('{"a": 1}', "[3]", "[", '[{"image_id": 8, "category_id": 7, "bbox": [1, 2], "score": 1}]'):

@@ -53,7 +53,7 @@ def test_it_is_compressed_and_holds_no_pickle(stored):
 def refused(file):
     with pytest.raises(ConfigError) as refusal:
         read_detections(file)
-    assert first_line(refusal.value).startswith(f"{file}: is no file of detections")
+    assert first_line(refusal.value).startswith(f"{file}: is not a file of detections")
     return refusal.value
 
 

@@ -47,7 +47,7 @@ def test_a_polygon_stands_for_its_box(tmp_path):
     "row", ["3 .5 .5 .1 .1", "-1 .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "x .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 nan", "0"]
 )
 def test_a_wrong_row_is_named(tmp_path, row):
-    with pytest.raises(DatasetError, match=r"0\.txt:3: is no label"):
+    with pytest.raises(DatasetError, match=r"0\.txt:3: is not a label row"):
         from_labels(("a.png",), SIZES[:1], labels(tmp_path, f"0 .5 .5 .1 .1\n\n{row}\n"), NAMES)
 
 

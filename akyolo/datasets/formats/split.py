@@ -20,7 +20,7 @@ from akyolo.datasets.formats.annotations import (
 from akyolo.datasets.formats.images import IMAGE_SUFFIXES
 from akyolo.errors import DatasetError
 
-CROWD = "crowd region, which is no single object"
+CROWD = "crowd region, not a single object"
 DIFFICULT = "difficult object, ignored in the evaluation"
 UNSCORED = "score 0, ignored in the evaluation"
 REGION = "ignored region"

@@ -95,7 +95,7 @@ def _fields(line: str, classes: int) -> list[int]:
     try:
         fields = [int(text) for text in line.strip().removesuffix(",").split(",")]
     except ValueError:
-        raise UnusableError("holds something that is no whole number") from None
+        raise UnusableError("holds something that is not a whole number") from None
     if len(fields) != 8:
         raise UnusableError(f"{len(fields)} numbers, 8 are expected")
     if max(map(abs, fields)) > ABSURD:

@@ -20,7 +20,7 @@ from akyolo.errors import ConfigError, DatasetError, did_you_mean
 
 LAYOUTS = (
     "Expected JPEGImages/ and Annotations/ (and, for given splits, ImageSets/Main/) in it or below it, "
-    "or each XML beside its image."
+    "or each XML next to its image."
 )
 
 

@@ -108,7 +108,10 @@ def _check_choices(arguments: dict[str, Any]) -> None:
 def _check_files(arguments: dict[str, Any]) -> None:
     """Refuse a missing tracker and misnamed weights."""
     if arguments.get("tracker") and not check_yaml(str(arguments["tracker"]), hard=False):
-        raise ConfigError(f"there is no file {str(arguments['tracker'])!r} for tracker=")
+        raise ConfigError(
+            f"there is no file {str(arguments['tracker'])!r} for tracker=",
+            remedy="botsort.yaml, bytetrack.yaml or a file of your own",
+        )
     for key in WEIGHT_ARGUMENTS:
         if isinstance(value := arguments.get(key), str) and not value.endswith(".pt"):
             raise ConfigError(f"'{key}={value}' must be weights, a .pt file")

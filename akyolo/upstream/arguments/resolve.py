@@ -245,7 +245,9 @@ def _read_cfg_file(name: Any) -> dict[str, Any]:
         return {}
     file = check_yaml(str(name), hard=False)
     if not file:
-        raise ConfigError(f"there is no file {str(name)!r} for cfg=")
+        raise ConfigError(
+            f"there is no file {str(name)!r} for cfg=", remedy="name a YAML file of training arguments, or leave cfg= out"
+        )
     try:
         return dict(YAML.load(file))
     except ValueError as error:

@@ -108,7 +108,7 @@ def _ground_truth_of_data(detections: Detections, data: str) -> GroundTruth:
     split = detections.split or "val"
     content = open_data(data, split).content
     if content is None:
-        raise DatasetError("is no data YAML", location=data, remedy="give --data DATA.yaml")
+        raise DatasetError("is not a data YAML", location=data, remedy="give --data DATA.yaml")
     check_listed(content, split, detections.images)
     return read_evaluation_set(content, split, detections.images).ground_truth(detections.sizes)
 

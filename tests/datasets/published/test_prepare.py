@@ -368,7 +368,7 @@ def test_an_annotation_file_cannot_name_an_image_elsewhere(made, tmp_path):
     ("line", "reason"),
     [
         ("1,2,3", "3 numbers, 8 are expected"),
-        ("1,2,3,4,5,x,7,8", "no whole number"),
+        ("1,2,3,4,5,x,7,8", "not a whole number"),
         ("1,2,3,4,1,12,0,0", "category 12 is not one of 0 to 10 and 11"),
         ("1,2,3,4,1,-1,0,0", "category -1"),
         (f"1,2,{10**400},4,1,1,0,0", "far too large"),
