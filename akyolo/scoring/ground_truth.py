@@ -279,6 +279,8 @@ def _row(words: Sequence[str], classes: int, location: str) -> list[float]:
         if len(values) < 6 or len(values) % 2:
             raise ValueError(f"{len(words)} numbers")
     except ValueError as error:
-        raise DatasetError(f"is not a label row ({first_line(error)})", location=location, remedy="class x y w h") from None
+        raise DatasetError(
+            f"is not a label row ({first_line(error)})", location=location, remedy="class x y w h"
+        ) from None
     x, y = values[::2], values[1::2]
     return [class_id, (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)]

@@ -246,7 +246,8 @@ def _read_cfg_file(name: Any) -> dict[str, Any]:
     file = check_yaml(str(name), hard=False)
     if not file:
         raise ConfigError(
-            f"there is no file {str(name)!r} for cfg=", remedy="name a YAML file of training arguments, or leave cfg= out"
+            f"there is no file {str(name)!r} for cfg=",
+            remedy="name a YAML file of training arguments",
         )
     try:
         return dict(YAML.load(file))
