@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from akyolo.checks import check_choice
+from akyolo.checks import COUNTING, check_choice, check_number
 from akyolo.cost import CONVENTIONS, Cost
-from akyolo.errors import ConfigError
+from akyolo.errors import ConfigError, RowError
 from akyolo.scoring.detections import Detections
 from akyolo.scoring.ground_truth import GroundTruth
+from akyolo.scoring.protocols import check_protocol
 from akyolo.scoring.protocols import score as score_values
 from akyolo.scoring.score import Score
 from akyolo.swapping import SwapRule
@@ -51,6 +52,10 @@ def swap(
         >>> akyolo.swap("yolov8n.yaml", "AKConv", (5,), "downsample")["backbone"][1]
         [-1, 1, 'AKConv', [128, 5, 2]]
     """
+    if isinstance(args, str) or not isinstance(args, Sequence):
+        raise RowError(f"args={args!r} must be a sequence", remedy=f"args=({args!r},)")
+    if not isinstance(where, str):
+        raise RowError(f"where={where!r} must be a text", remedy='the name of a place, or row numbers as "5,12"')
     return swap_rows(_mapping(base), SwapRule(op, tuple(args), where, keywords))[0]
 
 
@@ -69,7 +74,7 @@ def count(
         `params`, and `gflops`: 1e9 floating point operations for one image, two per multiply-add.
 
     Raises:
-        ConfigError: the convention is unknown, or the model is an export, which has no layers.
+        ConfigError: the convention or `imgsz` cannot be used, or the model has no convolution to count, as an export.
         RowError: the model YAML cannot be built.
 
     Example:
@@ -80,8 +85,8 @@ def count(
         Cost(params=552, gflops=0.001175552)
     """
     check_choice(CONVENTIONS, error=ConfigError, convention=convention)
+    height, width = _image_size(imgsz)
     network = _network(model)
-    height, width = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
     return CONVENTIONS[convention](network, height, width, _channels(network))
 
 
@@ -117,6 +122,7 @@ def score(
         >>> float(akyolo.score(detections, ground_truth, "yolov5").metrics["mAP50"])
         0.995
     """
+    check_protocol(protocol)
     if isinstance(data, GroundTruth):
         if not isinstance(detections, Detections):
             raise ConfigError(
@@ -148,9 +154,22 @@ def _network(model: ModelYaml | nn.Module | UpstreamYOLO) -> nn.Module:
     return network
 
 
+def _image_size(imgsz: Any) -> tuple[int, int]:
+    """Return height and width in pixels."""
+    sides = tuple(imgsz) if isinstance(imgsz, Sequence) and not isinstance(imgsz, str) else (imgsz, imgsz)
+    expected = "a positive whole number of pixels, or (height, width)"
+    for side in sides if len(sides) == 2 else (None,):
+        check_number(f"imgsz={imgsz!r}", side, COUNTING, expected=expected, error=ConfigError)
+    return sides[0], sides[1]
+
+
 def _channels(network: nn.Module) -> int:
     """Return the channels of the images that a network takes."""
     if isinstance(yaml := getattr(network, "yaml", None), Mapping):
         return int(yaml.get("channels", 3))
-    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None:
+        raise ConfigError(
+            f"{type(network).__name__} has no convolution: its input is not known", remedy="count a model of images"
+        )
     return first.in_channels

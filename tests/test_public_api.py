@@ -169,6 +169,23 @@ def test_count_refuses_what_has_no_layers_and_unknown_conventions():
         akyolo.count("yolov8n.yaml", convention="deploy")
 
 
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda: akyolo.count(torch.nn.Linear(3, 2)), "Linear has no convolution"),
+        (lambda: akyolo.count("yolov8n.yaml", 0), "imgsz=0 must be a positive whole number"),
+        (lambda: akyolo.count("yolov8n.yaml", "640"), "imgsz='640' must be"),
+        (lambda: akyolo.count("yolov8n.yaml", (1, 2, 3)), "imgsz=\\(1, 2, 3\\) must be"),
+        (lambda: akyolo.swap("yolov8n.yaml", "AKConv", 5), "args=5 must be a sequence"),
+        (lambda: akyolo.swap("yolov8n.yaml", "AKConv", (5,), 1), "where=1 must be a text"),
+        (lambda: akyolo.score("nope.npz", protocol="foo"), "there is no protocol 'foo'"),
+    ],
+)
+def test_values_that_cannot_be_used_are_errors_of_akyolo(call, what):
+    with pytest.raises(akyolo.errors.AkyoloError, match=what):
+        call()
+
+
 def test_the_package_says_that_it_is_typed():
     assert (ROOT / "akyolo" / "py.typed").is_file()
     tree = ast.parse((ROOT / "akyolo" / "__init__.py").read_text())
