@@ -166,8 +166,8 @@ def register(name: str | None = None, *, stands_in: str = "Conv") -> Callable[[M
         registered = _operators.get(key)
         if registered and registered.module is not module:
             raise ValueError(f"operator {key!r} is already registered by {defining_module(registered.module)}")
-        _operators[key] = OperatorSpec(key, module, stands_in)
-        return checkpoint_class(module)
+        _operators[key] = OperatorSpec(key, checkpoint_class(module), stands_in)
+        return module
 
     return add
 

@@ -27,3 +27,11 @@ def test_an_unknown_name_names_the_closest():
 def test_only_what_upstreams_parser_can_build_in_its_place_is_stood_in_for():
     with pytest.raises(ValueError, match="nothing can stand in for 'C2f', only for Conv, Bottleneck"):
         register("Other", stands_in="C2f")(nn.Identity)
+
+
+def test_a_refused_class_is_not_half_registered():
+    before = list(operators())
+    double = type("ColumnConv", (nn.Module,), {"__module__": "akyolo.ops.another"})  # an inner layer has this name
+    with pytest.raises(ValueError, match=r"akyolo\.ColumnConv is already another class"):
+        register()(double)
+    assert list(operators()) == before
